@@ -1,0 +1,1 @@
+"""Features on disk: immutable HDF5 segments, a folder per candidate."""

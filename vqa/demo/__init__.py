@@ -1,0 +1,1 @@
+"""Free sample clips with labels measured on the spot."""

@@ -1,0 +1,41 @@
+"""The errors a user can meet. Each message is one line: the thing, the reason, the next step."""
+
+
+class VqaError(Exception):
+    """Base of every error that the command line prints as one line and exit status 1."""
+
+
+class WorkspaceError(VqaError):
+    """A workspace is missing, or its `vqa.toml` can't be used."""
+
+
+class LabelsError(VqaError):
+    """A labels file can't be read or does not fit the videos."""
+
+
+class UnknownModelError(VqaError):
+    """A model spec, pool or glob names nothing that exists."""
+
+
+class WeightsError(VqaError):
+    """Pretrained weights can't be had, or are not the ones expected."""
+
+
+class VideoError(VqaError):
+    """One video can't be used; costs one row of the ledger, never the run."""
+
+
+class CacheError(VqaError):
+    """The cache can't be read or written."""
+
+
+class CacheMissError(CacheError):
+    """Features that were asked for are not in the cache."""
+
+
+class DegenerateDataError(VqaError):
+    """Too few rows, equal scores, or constant features: the figure asked for has no meaning."""
+
+
+class BundleError(VqaError):
+    """A trained scorer can't be read, or does not fit the features."""

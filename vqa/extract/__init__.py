@@ -1,0 +1,1 @@
+"""Video file -> frames -> features."""

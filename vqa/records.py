@@ -1,0 +1,149 @@
+"""Frozen values that cross between stages. Checked once, where they are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa.errors import DegenerateDataError, VideoError
+
+EVERY_CANDIDATE = "*"
+"""Stands for all candidates in a failure that lies in the video itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFeatures:
+    """Features of one video by one candidate.
+
+    Raises:
+        VideoError: the shapes do not agree, or a value is not finite.
+    """
+
+    values: NDArray[np.float16]
+    """Shape (T, D): one row per frame, or per clip for a video network."""
+    pts_seconds: NDArray[np.float64]
+    """Presentation time of each row, shape (T,), in seconds."""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.shape[:1] != self.pts_seconds.shape or 0 in self.values.shape:
+            raise VideoError(f"features of shape {self.values.shape} do not fit {self.pts_seconds.shape} times")
+        if not (np.isfinite(self.values).all() and np.isfinite(self.pts_seconds).all()):
+            raise VideoError("features are not finite in float16; this video can't be used with this model")
+
+
+@dataclass(frozen=True)
+class CandidateRecord:
+    """A candidate as the cache and later stages see it."""
+
+    name: str
+    """Its text form, such as `timm:convnext_base.fb_in22k@fragments`."""
+    fingerprint: str
+    """Short hash over everything that decides its numbers."""
+    details: str
+    """The whole resolved spec, canonical JSON."""
+
+    def detail(self, field: str) -> Any:
+        """Return one top-level field of the details, or None."""
+        return json.loads(self.details).get(field)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row of the ledger: what could not be done, and why."""
+
+    video: str
+    """The video's id in its dataset."""
+    key: str
+    """The video's key, empty where the file could not be read at all."""
+    candidate: str
+    """A candidate's text form, or `EVERY_CANDIDATE`."""
+    fingerprint: str
+    """The candidate's fingerprint, or `EVERY_CANDIDATE`."""
+    stage: str
+    """`open`, `decode`, `features` or `weights`."""
+    reason: str
+    time: str
+    """UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """Time-averaged features of several candidates on the same videos, rows in one order.
+
+    Raises:
+        DegenerateDataError: rows do not agree, or an id stands twice.
+    """
+
+    ids: tuple[str, ...]
+    """The N video ids."""
+    mos: NDArray[np.float64]
+    """Mean opinion scores on the dataset's own scale, shape (N,)."""
+    groups: tuple[str, ...] | None
+    """Source content of each video, or None where it is not known."""
+    blocks: Mapping[str, NDArray[np.float32]]
+    """For each candidate's text form, features of shape (N, D); NaN marks a missing cell."""
+
+    def __post_init__(self) -> None:
+        rows = len(self.ids)
+        if len(set(self.ids)) != rows:
+            raise DegenerateDataError("the feature table names a video twice; ids must be unique")
+        if self.mos.shape != (rows,) or (self.groups is not None and len(self.groups) != rows):
+            raise DegenerateDataError(f"the feature table has {rows} ids but {self.mos.shape} scores; rows must agree")
+        for name, block in self.blocks.items():
+            if block.ndim != 2 or len(block) != rows:
+                raise DegenerateDataError(f"{name}: features of shape {block.shape} for {rows} videos; rows must agree")
+
+    def take(self, rows: NDArray[np.intp]) -> FeatureTable:
+        """Return the table of the given rows."""
+        groups = None if self.groups is None else tuple(self.groups[i] for i in rows)
+        ids = tuple(self.ids[i] for i in rows)
+        return FeatureTable(ids, self.mos[rows], groups, {name: block[rows] for name, block in self.blocks.items()})
+
+    def keep(self, names: tuple[str, ...]) -> FeatureTable:
+        """Return the table of the given candidates, in that order."""
+        return FeatureTable(self.ids, self.mos, self.groups, {name: self.blocks[name] for name in names})
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One candidate's place in a ranking."""
+
+    name: str
+    dbi: float
+    """Davies-Bouldin index on MOS pseudo clusters; 0 is best, smaller is better."""
+    width: int
+    """D, the number of its features."""
+    ranked_width: int
+    """Width the DBI was computed on, after PCA."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates from best to worst, and what they were ranked on."""
+
+    rows: tuple[Ranked, ...]
+    refused: Mapping[str, str]
+    """Candidates that could not be ranked, each with the reason."""
+    cluster_sizes: tuple[int, ...]
+    """Videos per MOS pseudo cluster, worst first, after merging."""
+    merges: tuple[str, ...]
+    """One sentence for each MOS bin that had too few rows and was merged."""
+    common_width: int
+    """Width all candidates were brought to, where they have as many."""
+
+    def best(self, count: int) -> tuple[str, ...]:
+        """Return the names of the `count` best candidates."""
+        return tuple(row.name for row in self.rows[:count])
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Row numbers of one train/test split; the two never share a row or a group."""
+
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]

@@ -1,0 +1,1 @@
+"""Which backbones see quality."""

