@@ -13,6 +13,16 @@ from vqa.records import CandidateRecord
 NUMBERS_VERSION = 1
 """Raised by hand when a change of our code changes features."""
 
+DECODING_RULES = {
+    "sampling": "frames shown at the centres of equal parts of the duration, by presentation time",
+    "matrix": "from the stream's tag; untagged: BT.709 from 720 lines on, else BT.601",
+    "range": "limited unless tagged full",
+    "depth": "reduced to 8 bits with rounding",
+    "transfer": "PQ and HLG refused",
+    "rotation": "display matrix applied",
+}
+"""How video files become frames; recorded with the features, and part of every fingerprint."""
+
 DEFAULT_VIEW = "resize"
 VIEWS = (DEFAULT_VIEW,)
 DEFAULT_FRAMES = 8
@@ -118,7 +128,8 @@ class Candidate:
     def details(self) -> str:
         """All fields as canonical JSON; a video network's numbers do not depend on the spec's frame count."""
         values = asdict(replace(self, spec=replace(self.spec, frames=self.frames)))
-        return json.dumps({"model": str(self.spec), **values}, sort_keys=True, separators=(",", ":"))
+        values |= {"model": str(self.spec), "decoding": DECODING_RULES}
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     @property
     def fingerprint(self) -> str:

@@ -1,0 +1,44 @@
+"""Fixtures for all tests; the media they make have known pixels."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests share `media`, and import modes without packages can't
+
+TEST_DATA = Path(os.environ.get("VQA_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow") or config.getoption("-m"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real ratings and clips, where a machine has it."""
+    if not TEST_DATA.is_dir():
+        pytest.skip("no real ratings and clips here; set VQA_TEST_DATA")
+    return TEST_DATA
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    """Leave torch's thread count as it was found."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
