@@ -1,0 +1,297 @@
+"""The files of a dataset, matched with its labels."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from vqa.dataset import Columns, read_dataset
+from vqa.errors import LabelsError
+
+TEST_DATA = Path(os.environ.get("VQA_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Return a function that makes empty video files and gives their folder."""
+
+    def make(*names):
+        for name in names:
+            path = tmp_path / "clips" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return str(tmp_path / "clips")
+
+    return make
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Return a function that writes a label file."""
+
+    def write(content):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def scores(dataset):
+    return {row.id: row.mos for row in dataset.rows}
+
+
+def paths(dataset, folder):
+    return {row.id: row.path.relative_to(folder).as_posix() for row in dataset.rows}
+
+
+def refusal(*arguments, **options):
+    """Return the one-line error of a dataset that is refused."""
+    with pytest.raises(LabelsError) as info:
+        read_dataset(*arguments, **options)
+    assert "\n" not in str(info.value)
+    return str(info.value)
+
+
+# --- what label files look like ---
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id,mos\na,1.5\nb,4\n",
+        "\ufeffid,mos\r\na,1.5\r\nb,4\r\n",
+        "ID, MOS\na, 1.5\nb , 4\n\n",
+        "flickr_id;x;Mean_Opinion_Score\na;7;1.5\nb;8;4",
+        "mos\tvid\n1.5\ta\n4\tb\n",
+        "vid,MOSFull,MOSChunk00\na,1.5,NaN\nb,4,\n",
+        '\n"File","width","mos"\n"a.mp4",960,"1.5"\n"b.mp4",960,"4"\n',
+        "name,score\rclips/a.mp4,1.5\rclips/b,4\r",
+        "a.mp4, 8.008, 29.97, 1.5\nb.mp4, 8.0, 25.0, 4\n",
+        "a,1.5\nb,4e0\n",
+    ],
+)
+def test_the_usual_label_files_are_read(clips, labels, content):
+    dataset = read_dataset(clips("a.mp4", "b.mp4"), labels(content))
+    assert list(scores(dataset).values()) == [1.5, 4.0]
+    assert [row.path.name for row in dataset.rows] == ["a.mp4", "b.mp4"]
+    assert (dataset.missing, dataset.unlabelled) == ((), ())
+
+
+def test_ids_that_look_like_numbers_stay_text(clips, labels):
+    folder = clips("007.mp4", "7.mp4", "1e5.mp4", "100000.mp4", "3339962845.mp4")
+    dataset = read_dataset(folder, labels("id,mos\n1e5,1\n007,2\n100000,3\n7,4\n3339962845,5\n"))
+    assert paths(dataset, folder) == {name: f"{name}.mp4" for name in ("1e5", "007", "100000", "7", "3339962845")}
+    assert scores(dataset)["007"] == 2
+
+
+def test_group_and_split_are_read_where_they_are(clips, labels):
+    folder = clips("a.mp4", "b.mp4", "c.mp4", "d.mp4")
+    file = labels("id,mos,Content,split\na,1,city,train\nb,2,city,Validation\nc,3,,TEST\n")
+    dataset = read_dataset(folder, file)
+    assert [(row.id, row.group, row.split) for row in dataset.rows] == [
+        ("a", "city", "train"),
+        ("b", "city", "val"),
+        ("c", "c", "test"),
+        ("d.mp4", None, None),
+    ]
+    assert [row.id for row in dataset.training_rows()] == ["a"]
+    plain = read_dataset(folder, file, columns=Columns(group="", split=""))
+    assert {(row.group, row.split) for row in plain.rows} == {(None, None)}
+    assert [row.id for row in plain.training_rows()] == ["a", "b", "c"]
+
+
+def test_columns_can_be_named(clips, labels):
+    file = labels("id,mos,key,rating,scene\nx,9,a,1,s1\ny,9,b,2,s2\n")
+    columns = Columns(id="key", mos="Rating", group="scene")
+    dataset = read_dataset(clips("a.mp4", "b.mp4"), file, columns=columns)
+    assert [(row.id, row.mos, row.group) for row in dataset.rows] == [("a", 1, "s1"), ("b", 2, "s2")]
+
+
+def test_videos_without_a_label_are_rows_unless_unwanted(clips, labels):
+    folder, file = clips("a.mp4", "b.mkv", "sub/c.MOV", "notes.txt", "._a.mp4", ".trash/d.mp4"), labels("id,mos\na,3\n")
+    dataset = read_dataset(folder, file)
+    assert scores(dataset) == {"a": 3.0, "b.mkv": None, "sub/c.MOV": None}
+    assert dataset.unlabelled == ("b.mkv", "sub/c.MOV")
+    assert [row.id for row in dataset.labelled] == [row.id for row in dataset.training_rows()] == ["a"]
+    only = read_dataset(folder, file, labelled_only=True)
+    assert (scores(only), only.unlabelled) == ({"a": 3.0}, ("b.mkv", "sub/c.MOV"))
+    assert scores(read_dataset(folder, None)) == {"a.mp4": None, "b.mkv": None, "sub/c.MOV": None}
+
+
+# --- which file an id names ---
+
+
+def test_ids_name_files_by_the_end_of_their_path(clips, labels):
+    folder = clips("lsvq/b1/725.mp4", "lsvq/b2/725.mp4", "lsvq/b2/deep/9.final.mp4")
+    dataset = read_dataset(folder, labels("name,mos\nb1/725,1\nlsvq/b2/725.mp4,2\n9.final,3\n"))
+    assert paths(dataset, folder) == {
+        "b1/725": "lsvq/b1/725.mp4",
+        "lsvq/b2/725.mp4": "lsvq/b2/725.mp4",
+        "9.final": "lsvq/b2/deep/9.final.mp4",
+    }
+
+
+def test_the_whole_path_goes_before_its_end(clips, labels):
+    folder = clips("1.mp4", "a/1.mp4")
+    assert paths(read_dataset(folder, labels("id,mos\n1,1\na/1,2\n")), folder) == {"1": "1.mp4", "a/1": "a/1.mp4"}
+
+
+def test_an_id_that_fits_two_files_is_refused_with_both(clips, labels):
+    folder = clips("a/1.mp4", "b/1.mp4")
+    message = refusal(folder, labels("id,mos\n1,3\n"))
+    assert (
+        f"labels.csv, line 2: id '1' fits both {folder}/a/1.mp4 and {folder}/b/1.mp4; write more of the path" in message
+    )
+    assert "fits both" in refusal(clips("c.mp4", "c.mkv"), labels("id,mos\nc,3\n"))
+
+
+def test_two_ids_for_one_file_are_refused(clips, labels):
+    message = refusal(clips("a.mp4"), labels("id,mos\na,3\na.mp4,4\n"))
+    assert "'a' in line 2 and 'a.mp4' in line 3 are one file" in message
+
+
+def test_a_template_makes_the_name_of_the_id(clips, labels):
+    folder = clips("Sports_1080P-00a1_crf_10_t_20.0.mp4")
+    file = labels("vid,MOSFull\nSports_1080P-00a1,3.5\n")
+    assert scores(read_dataset(folder, file, name_template="{id}_crf_10_t_20.0")) == {"Sports_1080P-00a1": 3.5}
+    assert "has no {id} in it" in refusal(folder, file, name_template="id.mp4")
+
+
+def test_an_id_never_leads_out_of_the_folder(tmp_path, clips, labels):
+    (tmp_path / "secret.mp4").touch()
+    folder = clips("a.mp4")
+    for name in ("../secret", str(tmp_path / "secret.mp4")):
+        assert "have no file under" in refusal(folder, labels(f"id,mos\n{name},3\n"))
+
+
+@pytest.mark.parametrize("pattern", ["clips/*.mp4", "clips/**/*.mp4", "clips/s*/../a.mp4", "clips/a.mp4"])
+def test_videos_may_be_a_glob_or_one_file(tmp_path, clips, labels, pattern):
+    clips("a.mp4", "sub/b.mkv")
+    dataset = read_dataset(str(tmp_path / pattern), labels("id,mos\na,3\n"))
+    assert [row.path.name for row in dataset.rows] == ["a.mp4"]
+
+
+def test_a_folder_name_with_brackets_is_no_glob(tmp_path):
+    folder = tmp_path / "clips [old] *"
+    folder.mkdir()
+    (folder / "a.mp4").touch()
+    assert [row.id for row in read_dataset(str(folder), None).rows] == ["a.mp4"]
+    assert [row.id for row in read_dataset(str(folder / "*.mp4"), None).rows] == ["a.mp4"]
+
+
+def test_links_are_followed_and_loops_are_not(tmp_path, clips):
+    folder = Path(clips("real/a.mp4", "real/deep/b.mp4"))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "c.mp4").touch()
+    for name, target in {"aaa": folder, "real/up": folder / "real", "real/deep/up": folder, "out": other}.items():
+        (folder / name).symlink_to(target, target_is_directory=True)
+    found = [row.id for row in read_dataset(str(folder), None).rows]
+    assert found == ["out/c.mp4", "real/a.mp4", "real/deep/b.mp4"]
+    assert len(read_dataset(str(folder / "**" / "*.mp4"), None).rows) == 2
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "labels.csv: is empty; name a file with a header and one row for each video"),
+        ("\n \r\n", "labels.csv: is empty"),
+        ("id,mos\n", "labels.csv: has a header and no rows"),
+        (
+            "clip_name,mos\na,1\n",
+            "labels.csv: has no column known to hold the id, but 'clip_name', 'mos'; name the right",
+        ),
+        (
+            "id,rating\na,1\n",
+            "has no column known to hold the MOS, but 'id', 'rating'; name the right one with --mos-column",
+        ),
+        ("id,mos,mos\na,1,2\n", "column 'mos' stands twice; rename one, or name another with --mos-column"),
+        ("id,mos\na,1\n\nb,2\na,3\n", "labels.csv: id 'a' stands in lines 2 and 5; keep one of them"),
+        ("id,mos\na,good\n", "labels.csv, line 2: the MOS of 'a' is 'good', no number; correct or remove the line"),
+        ("id,mos\nb,1\na,NaN\n", "labels.csv, line 3: the MOS of 'a' is 'NaN', no number"),
+        ("id,mos\na,-inf\n", "the MOS of 'a' is '-inf', no number"),
+        ("id,mos\na,\n", "the MOS of 'a' is '', no number"),
+        ("id,mos\na,1_5\n", "the MOS of 'a' is '1_5', no number"),
+        ("id;mos\na;3,5\n", "the MOS of 'a' is '3,5', no number"),
+        ("id,mos\na,3,5\n", "labels.csv, line 2: has 3 fields, not 2; quote a comma inside a field"),
+        ("id,mos\na\n", "labels.csv, line 2: has 1 fields, not 2"),
+        ("id,mos\n,3\n", "labels.csv, line 2: has no id; fill it in or remove the line"),
+        ("id,mos,split\na,1,held-out\n", "the split of 'a' is 'held-out', not train, val or test; correct it, or use"),
+        (
+            "id,mos\nä,1\n".encode("latin-1"),
+            "labels.csv: is not UTF-8 text (invalid continuation byte); save it as CSV in",
+        ),
+        ("id,mos\na,1\n".encode("utf-16"), "labels.csv: is not UTF-8 text"),
+        (
+            'id,mos\n"' + "a" * 200_000 + '",1\n',
+            "labels.csv, line 2: is no CSV (field larger than field limit (131072))",
+        ),
+    ],
+)
+def test_a_label_file_that_can_not_be_used_is_refused_in_one_line(clips, labels, content, message):
+    assert message in refusal(clips("a.mp4", "b.mp4"), labels(content))
+
+
+@pytest.mark.parametrize("what", ["id", "mos", "group", "split"])
+def test_a_named_column_that_is_not_there_is_refused_with_the_option(clips, labels, what):
+    message = refusal(clips("a.mp4"), labels("id,mos\na,3\n"), columns=Columns(**{what: "nope"}))
+    assert f"has no column 'nope', but 'id', 'mos'; name the right one with --{what}-column" in message
+
+
+def test_a_label_file_that_is_missing_or_a_folder_is_refused(tmp_path, clips):
+    folder = clips("a.mp4")
+    assert "gone.csv: the labels can't be read (No such file or directory)" in refusal(folder, tmp_path / "gone.csv")
+    assert "the labels can't be read (Is a directory)" in refusal(folder, tmp_path)
+
+
+def test_labels_without_a_file_are_counted_and_named(clips, labels):
+    folder, file = clips("a.mp4"), labels("id,mos\na,1\nb,2\nc,3\nd,4\ne,5\n")
+    message = refusal(folder, file)
+    assert (
+        f"4 of 5 videos have no file under {folder} ('b', 'c', 'd', ...); check the folder, or use --allow-missing"
+        in message
+    )
+    dataset = read_dataset(folder, file, allow_missing=True)
+    assert (scores(dataset), dataset.missing) == ({"a": 1.0}, ("b", "c", "d", "e"))
+    message = refusal(clips("x.mp4"), labels("id,mos\nb,2\n"), allow_missing=True)
+    assert "no labelled row is left, none of 1 has a file under" in message
+
+
+def test_no_videos_is_an_error(tmp_path, clips):
+    (tmp_path / "empty").mkdir()
+    for videos in ("empty", "gone", "gone/*.mp4", "empty/**/*"):
+        assert "no videos found; name a folder that holds some, or a glob like" in refusal(str(tmp_path / videos), None)
+    assert "can't be listed" in refusal(str(tmp_path / "empty" / "**.mp4"), None)
+
+
+# --- the label files of the field ---
+
+
+@pytest.mark.skipif(not (TEST_DATA / "labels" / "original").is_dir(), reason=f"no label files at {TEST_DATA}")
+@pytest.mark.parametrize(
+    ("name", "column", "mos", "place", "count"),
+    [
+        ("KONVID_1K_metadata.csv", "flickr_id", "mos", "KoNViD_1k_videos/{}.mp4", 1200),
+        ("LIVE_VQC_metadata.csv", "File", "MOS", "Video/{}", 585),
+        ("YOUTUBE_UGC_metadata.csv", "vid", "MOSFull", "1080P/{}.mkv", 1380),
+        ("LSVQ_labels_train_test.csv", "name", "mos", "LSVQ/{}.mp4", 35499),
+        ("LSVQ_labels_test_1080p.csv", "name", "mos", "LSVQ/{}.mp4", 3573),
+    ],
+)
+def test_the_label_files_of_the_field_go_in_as_they_are(tmp_path, name, column, mos, place, count):
+    file = TEST_DATA / "labels" / "original" / name
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        wanted = {row[column]: float(row[mos]) for row in list(csv.DictReader(stream))[:: max(1, count // 500)]}
+    for id_ in wanted:
+        path = tmp_path / place.format(id_)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    dataset = read_dataset(str(tmp_path), file, allow_missing=True)
+    assert scores(dataset) == wanted
+    assert len(dataset.rows) + len(dataset.missing) == count
+    assert all(row.path == tmp_path / place.format(row.id) for row in dataset.rows)

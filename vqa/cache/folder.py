@@ -1,0 +1,93 @@
+"""The cache folder itself, and the append-only JSON lines in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vqa.errors import CacheError
+from vqa.files import write_text
+
+
+def make_folder(root: Path, folder: Path) -> None:
+    """Make `folder` inside the cache folder `root`, ready to be written to.
+
+    Git is told to leave the whole cache alone when it is first made.
+
+    Raises:
+        CacheError: the folder can't be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = root / ".gitignore"
+        if not ignore.exists():
+            write_text(ignore, "*\n")
+    except OSError as error:
+        raise not_writable(folder, error) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise not_writable(folder, PermissionError("no permission"))
+
+
+def not_writable(path: Path, error: OSError) -> CacheError:
+    """Return the error for a place in the cache that refuses to be written."""
+    return CacheError(
+        f"{path}: can't be written ({reason_of(error)}); free or unlock that place, "
+        "or name another folder as `cache` in vqa.toml"
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an exception says on one line; HDF5 writes several."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split()).strip('"') or type(error).__name__
+
+
+def host_name() -> str:
+    """Return this machine's name, fit for a file name."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", platform.node())[:32] or "host"
+
+
+def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
+    """Append one JSON line with a single write, so that lines of several processes do not mix.
+
+    Args:
+        file: Made where it does not exist.
+        values: What the line holds.
+        sync: Whether to return only when the line is on the disk.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    line = json.dumps(values, separators=(",", ":")) + "\n"
+    with file.open("ab", buffering=0) as stream:
+        stream.write(line.encode("ascii"))
+        if sync:
+            os.fsync(stream.fileno())
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a file of lines; a line that is broken, as a killed writer leaves it, is skipped.
+
+    Raises:
+        CacheError: the file is there and can't be read.
+    """
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CacheError(
+            f"{file}: can't be read ({reason_of(error)}); check the cache folder and its permissions"
+        ) from error
+    for line in lines:
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(values, dict):
+            yield values

@@ -1,0 +1,141 @@
+"""Which videos failed, where and why: append-only, one file for each process that writes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from vqa.cache.folder import append_line, host_name, make_folder, not_writable, read_lines, reason_of
+from vqa.errors import CacheError
+from vqa.records import EVERY_CANDIDATE, Failure
+
+_FOLDER = "failures"
+_FIELDS = frozenset(field.name for field in fields(Failure))
+
+
+class Ledger:
+    """The failures in a cache folder. A later line overrides an earlier one, whoever wrote them.
+
+    Args:
+        root: The cache folder. Nothing is made in it before the first line.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._open: dict[tuple[str, str, str], Failure] | None = None
+        self._file: Path | None = None
+        self._last_ns = 0
+
+    def add(self, failure: Failure) -> None:
+        """Note a failure; it is on the disk when this returns.
+
+        Raises:
+            CacheError: the ledger can't be read or written.
+        """
+        self._append({"failure": asdict(failure)})
+
+    def resolve(self, key: str, fingerprint: str, *, video: str) -> None:
+        """Cancel what stands against one video and one candidate, since they now have features.
+
+        Cancels the pair's own failure and one that named every candidate. With `EVERY_CANDIDATE` as the fingerprint
+        all failures of the video go. Where nothing stands against them, nothing is written.
+
+        Args:
+            key: The video's key.
+            fingerprint: The candidate's, or `EVERY_CANDIDATE`.
+            video: The video's id, for failures from before its file could be read.
+
+        Raises:
+            CacheError: the ledger can't be read or written.
+        """
+        values = {"key": key, "fingerprint": fingerprint, "video": video}
+        if any(map(_resolved_by(values), self._state())):
+            self._append({"resolved": values})
+
+    def open_failures(self) -> tuple[Failure, ...]:
+        """Return all failures that nothing has cancelled, in the order they were first met.
+
+        Raises:
+            CacheError: the ledger can't be read.
+        """
+        return tuple(self._state().values())
+
+    def failed(self, key: str, fingerprint: str) -> Failure | None:
+        """Return what stands against a video and a candidate, or None.
+
+        Raises:
+            CacheError: the ledger can't be read.
+        """
+        state = self._state()
+        return state.get((key, "", fingerprint)) or state.get((key, "", EVERY_CANDIDATE))
+
+    def refresh(self) -> None:
+        """Read again what other processes wrote, on the next question."""
+        self._open = None
+
+    def _state(self) -> dict[tuple[str, str, str], Failure]:
+        if self._open is None:
+            self._open = _replay(self.root / _FOLDER)
+        return self._open
+
+    def _append(self, line: dict[str, Any]) -> None:
+        state = self._state()
+        if self._file is None:
+            make_folder(self.root, self.root / _FOLDER)
+            self._file = self.root / _FOLDER / f"{host_name()}-{os.getpid()}-{time.time_ns()}.jsonl"
+        self._last_ns = max(self._last_ns + 1, time.time_ns())  # a clock set back must not reorder one's own lines
+        try:
+            append_line(self._file, {"written_ns": self._last_ns, **line}, sync=True)
+        except OSError as error:
+            raise not_writable(self._file, error) from error
+        _apply(state, line)
+
+
+def _replay(folder: Path) -> dict[tuple[str, str, str], Failure]:
+    """Return the failures left open by all lines of all writers, in the order of writing."""
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix == ".jsonl") if folder.exists() else []
+    except OSError as error:
+        raise CacheError(f"{folder}: can't be read ({reason_of(error)}); check its permissions") from error
+    lines = [line for file in files for line in read_lines(file) if isinstance(line.get("written_ns"), int)]
+    state: dict[tuple[str, str, str], Failure] = {}
+    for line in sorted(lines, key=lambda line: int(line["written_ns"])):
+        _apply(state, line)
+    return state
+
+
+def _apply(state: dict[tuple[str, str, str], Failure], line: dict[str, Any]) -> None:
+    """Bring the open failures up to one more line; a line of another form is left aside."""
+    match line:
+        case {"failure": dict(values)} if values.keys() == _FIELDS and _all_text(values):
+            failure = Failure(**values)
+            if failure.key:  # its file can be read by now
+                state.pop(("", failure.video, EVERY_CANDIDATE), None)
+            state[_identity(failure)] = failure
+        case {"resolved": {"key": str(), "fingerprint": str(), "video": str()} as values}:
+            for identity in list(filter(_resolved_by(values), state)):
+                del state[identity]
+
+
+def _identity(failure: Failure) -> tuple[str, str, str]:
+    """Return what a failure stands against: a video, by its key or for want of one by its id, and a candidate."""
+    return failure.key, "" if failure.key else failure.video, failure.fingerprint
+
+
+def _resolved_by(values: dict[str, str]) -> Callable[[tuple[str, str, str]], bool]:
+    """Return whether a line cancels the failure of an identity."""
+    key, fingerprint, video = values["key"], values["fingerprint"], values["video"]
+
+    def is_resolved(identity: tuple[str, str, str]) -> bool:
+        same_video = identity[:2] in ((key, ""), ("", video))
+        return same_video and (fingerprint == EVERY_CANDIDATE or identity[2] in (fingerprint, EVERY_CANDIDATE))
+
+    return is_resolved
+
+
+def _all_text(values: dict[str, Any]) -> bool:
+    return all(isinstance(value, str) for value in values.values())

@@ -1,0 +1,273 @@
+"""A folder of candidates, each a folder of segments, read as one table.
+
+    cache/timm_resnet50.a1_in1k-0123456789ab/20260102T030405.000000006Z-...-....h5
+
+Where two segments hold the same video, the older wins, so that two machines that met the same video agree for good.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa.cache.folder import reason_of
+from vqa.cache.segment import SUFFIX, Provenance, Segment, open_segment, read_videos
+from vqa.cache.writer import SegmentWriter
+from vqa.errors import CacheError, CacheMissError
+from vqa.records import CandidateRecord, VideoFeatures
+
+__all__ = ["FeatureStore", "SegmentWriter", "StoredCandidate", "folder_name", "time_average"]
+
+_FOLDER = re.compile(r".+-(?P<fingerprint>[0-9A-Za-z]{6,64})")
+
+
+@dataclass(frozen=True)
+class StoredCandidate:
+    """What the cache holds of one candidate."""
+
+    record: CandidateRecord
+    folder: Path
+    videos: int
+    segments: int
+    bytes: int
+    """Size of its segments on the disk."""
+    width: int
+    """D, the number of its features."""
+    seconds: float
+    """Time the model spent on all its segments."""
+    weights_sha256: str
+    created: str
+    """Of its oldest segment, UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """The segments of one candidate, oldest first, and where each video's features lie."""
+
+    segments: tuple[Segment, ...]
+    places: Mapping[str, tuple[int, int]]
+    """For each key the segment's number and the position in it."""
+
+
+class FeatureStore:
+    """The features in a cache folder. What other processes add is seen after `refresh`.
+
+    Args:
+        root: The cache folder; one that does not exist holds nothing and is made by the first writer.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._segments: dict[Path, Segment] = {}
+        self._tables: dict[str, _Table] = {}
+
+    def refresh(self) -> None:
+        """Look for new segments on the next question; those already opened are not opened again."""
+        self._tables.clear()
+
+    def candidates(self) -> tuple[StoredCandidate, ...]:
+        """Return every candidate that has features, in the order of names.
+
+        Raises:
+            CacheError: the folder or a segment can't be read.
+        """
+        tables = [self._table(fingerprint) for fingerprint in self._folders()]
+        stored = [_summary(table) for table in tables if table.segments]
+        return tuple(sorted(stored, key=lambda candidate: (candidate.record.name, candidate.record.fingerprint)))
+
+    def keys(self, fingerprint: str) -> frozenset[str]:
+        """Return the keys of all videos that a candidate has features of.
+
+        Raises:
+            CacheError: the folder or a segment can't be read.
+        """
+        return frozenset(self._table(fingerprint).places)
+
+    def read(self, fingerprint: str, key: str) -> VideoFeatures:
+        """Return one video's features by one candidate.
+
+        Raises:
+            CacheMissError: they are not there.
+            CacheError: the folder or a segment can't be read.
+        """
+        table = self._complete(fingerprint, [key])
+        number, position = table.places[key]
+        return read_videos(table.segments[number], [position])[0]
+
+    def read_means(self, fingerprint: str, keys: Sequence[str]) -> NDArray[np.float32]:
+        """Return the time average of each video's features.
+
+        Args:
+            fingerprint: The candidate's.
+            keys: The N videos.
+
+        Returns:
+            Shape (N, D), rows in the order of `keys`.
+
+        Raises:
+            CacheMissError: some videos have no features.
+            CacheError: the folder or a segment can't be read.
+        """
+        table = self._complete(fingerprint, keys)
+        wanted: defaultdict[int, list[int]] = defaultdict(list)  # each segment is opened once, whatever the order
+        for row, key in enumerate(keys):
+            wanted[table.places[key][0]].append(row)
+        width = table.segments[0].width if table.segments else 0
+        means = np.empty((len(keys), width), dtype=np.float32)
+        for number, rows in wanted.items():
+            videos = read_videos(table.segments[number], [table.places[keys[row]][1] for row in rows])
+            for row, video in zip(rows, videos, strict=True):
+                means[row] = time_average(video)
+        return means
+
+    def cost_ms(self, fingerprint: str) -> float:
+        """Return the time the model took for one video on average, in milliseconds.
+
+        Raises:
+            CacheMissError: the candidate has no features.
+            CacheError: the folder or a segment can't be read.
+        """
+        segments = self._table(fingerprint).segments
+        if not segments:
+            raise CacheMissError(f"the cache has no features of candidate {fingerprint}; run `vqa extract`")
+        return 1000 * sum(part.seconds for part in segments) / sum(len(part.keys) for part in segments)
+
+    def writer(
+        self,
+        record: CandidateRecord,
+        *,
+        weights_sha256: str,
+        versions: Mapping[str, str],
+        max_videos: int = 64,
+        max_seconds: float = 60.0,
+    ) -> SegmentWriter:
+        """Return a context manager that takes one candidate's features video by video.
+
+        Args:
+            record: The candidate.
+            weights_sha256: Over the network's parameters.
+            versions: Of each library that took part.
+            max_videos: A segment is closed when it has that many videos.
+            max_seconds: A segment is closed by the first video that comes that long after its first one.
+
+        Raises:
+            CacheError: the cache can't be written to, or holds features of other weights under this fingerprint.
+        """
+        self.refresh()
+        if not _FOLDER.fullmatch(f"candidate-{record.fingerprint}"):
+            raise CacheError(f"{record.name}: fingerprint {record.fingerprint!r} can't be part of a folder's name")
+        segments = self._table(record.fingerprint).segments
+        for segment in segments[:1]:
+            found = segment.provenance.weights_sha256
+            if found != weights_sha256:
+                raise CacheError(
+                    f"{record.name}: the weights changed (SHA-256 {weights_sha256[:12]}..., cached features come from "
+                    f"{found[:12]}...); move {segment.path.parent} away and run `vqa extract` again"
+                )
+        folder = segments[0].path.parent if segments else self.root / folder_name(record)
+        width = segments[0].width if segments else None
+        provenance = Provenance(record, weights_sha256, versions)
+        return SegmentWriter(self.root, folder, provenance, width=width, max_videos=max_videos, max_seconds=max_seconds)
+
+    def _complete(self, fingerprint: str, keys: Sequence[str]) -> _Table:
+        """Return a candidate's table, which has all these videos."""
+        table = self._table(fingerprint)
+        missing = sum(key not in table.places for key in keys)
+        if missing:
+            name = table.segments[0].provenance.record.name if table.segments else f"candidate {fingerprint}"
+            models = f" --models {name}" if table.segments else ""
+            raise CacheMissError(
+                f"{missing} of {len(keys)} videos have no features of {name} in the cache; run `vqa extract{models}`"
+            )
+        return table
+
+    def _table(self, fingerprint: str) -> _Table:
+        """Return a candidate's table; the one place that looks for segments and opens them."""
+        if fingerprint not in self._tables:
+            folders = self._folders().get(fingerprint, [])
+            paths = [path for folder in folders for path in _entries(folder) if path.suffix == SUFFIX]
+            segments = tuple(self._segment(path) for path in sorted(paths, key=lambda path: path.name))
+            for segment in segments:
+                _check_alike(segment, segments[0], fingerprint)
+            places: dict[str, tuple[int, int]] = {}
+            for number, segment in enumerate(segments):
+                for position, key in enumerate(segment.keys):
+                    places.setdefault(key, (number, position))
+            self._tables[fingerprint] = _Table(segments, places)
+        return self._tables[fingerprint]
+
+    def _segment(self, path: Path) -> Segment:
+        if path not in self._segments:
+            self._segments[path] = open_segment(path)
+        return self._segments[path]
+
+    def _folders(self) -> dict[str, list[Path]]:
+        """Return the folders of each fingerprint: more than one where it was extracted under two names."""
+        folders: defaultdict[str, list[Path]] = defaultdict(list)
+        for path in _entries(self.root):
+            match = _FOLDER.fullmatch(path.name)
+            if match and path.is_dir():
+                folders[match["fingerprint"]].append(path)
+        return dict(folders)
+
+
+def time_average(features: VideoFeatures) -> NDArray[np.float32]:
+    """Return the mean of a video's features over time, shape (D,), the same for training and for scoring."""
+    mean: NDArray[np.float64] = features.values.mean(axis=0, dtype=np.float64)
+    return mean.astype(np.float32)
+
+
+def folder_name(record: CandidateRecord) -> str:
+    """Return the name of a candidate's folder: readable, safe on every file system, told apart by the fingerprint."""
+    readable = re.sub(r"[^A-Za-z0-9._@+-]+", "_", record.name)[:80].strip("._-")
+    return f"{readable or 'candidate'}-{record.fingerprint}"
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what a folder holds and does not hide, in the order of names; temporary files are hidden."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CacheError(
+            f"{folder}: the cache can't be read ({reason_of(error)}); check the path and its permissions"
+        ) from error
+
+
+def _check_alike(segment: Segment, oldest: Segment, fingerprint: str) -> None:
+    """Refuse a segment that lies in a folder it does not belong to."""
+    found, first = segment.provenance, oldest.provenance
+    if found.record.fingerprint != fingerprint:
+        reason = f"it belongs to {found.record.name}-{found.record.fingerprint}"
+    elif found.weights_sha256 != first.weights_sha256:
+        reason = f"it comes from other weights than {oldest.path.name}"
+    elif segment.width != oldest.width:
+        reason = f"it has {segment.width} features a row, {oldest.path.name} has {oldest.width}"
+    else:
+        return
+    raise CacheError(
+        f"{segment.path}: this segment does not fit its folder ({reason}); "
+        "move the file away and run `vqa extract` again"
+    )
+
+
+def _summary(table: _Table) -> StoredCandidate:
+    oldest = table.segments[0]
+    return StoredCandidate(
+        record=oldest.provenance.record,
+        folder=oldest.path.parent,
+        videos=len(table.places),
+        segments=len(table.segments),
+        bytes=sum(segment.bytes for segment in table.segments),
+        width=oldest.width,
+        seconds=sum(segment.seconds for segment in table.segments),
+        weights_sha256=oldest.provenance.weights_sha256,
+        created=oldest.created,
+    )

@@ -1,0 +1,129 @@
+"""The settings of a workspace: checked where they are made, each with the comment that explains it in vqa.toml."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+from vqa.errors import WorkspaceError
+
+COMMENT = "comment"
+"""Where a field's metadata keeps the comment written above its key."""
+
+_PRECISIONS = ("auto", "float32", "bfloat16")
+_BIN_RULES = ("width", "count")
+
+
+def setting(comment: str, default: Any = MISSING) -> Any:
+    """Return a dataclass field that is one key of vqa.toml, with the comment written above it."""
+    return field(default=default, metadata={COMMENT: comment})
+
+
+def _check(holds: object, message: str) -> None:
+    if not holds:
+        raise WorkspaceError(message)
+
+
+def _check_choice(value: str, choices: Sequence[str], key: str) -> None:
+    _check(value in choices, f"{key} is {value!r}; write one of: {', '.join(choices)}")
+
+
+def _check_least(table: str, settings: object, **least: int) -> None:
+    """Refuse whole numbers below what makes sense."""
+    for name, lowest in least.items():
+        value = getattr(settings, name)
+        _check(value >= lowest, f"[{table}] {name} is {value}; write {lowest} or more")
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """Which videos, and what people said of them.
+
+    Raises:
+        WorkspaceError: a value is out of range.
+    """
+
+    videos: str = setting(
+        "A folder, searched with all below it, or a glob; relative to this file's folder or absolute."
+    )
+    labels: str | None = setting("CSV file with one row for each video; leave out if there are no labels.", None)
+    id_column: str | None = setting("Columns of that file; those left out are guessed from common names.", None)
+    mos_column: str | None = setting("", None)
+    group_column: str | None = setting(
+        'Source content, so that none is both trained and tested on; "" to read none.', None
+    )
+    split_column: str | None = setting('train, val or test; "" to read none.', None)
+    name_template: str = setting("How a video's file name is made of its id; the suffix may be left out.", "{id}")
+    allow_missing: bool = setting("Whether labels of videos that have no file are left aside.", False)
+    labelled_only: bool = setting("Whether videos without a label are left aside.", False)
+    scale: tuple[float, float] | None = setting("Lowest and highest score of the rating scale, if known.", None)
+    note: str = setting("What the labels are; shown beside scores.", "")
+
+    def __post_init__(self) -> None:
+        _check(self.videos, "[dataset] videos is empty; name a folder or a glob")
+        _check("{id}" in self.name_template, f"[dataset] name_template is {self.name_template!r}; put {{id}} into it")
+        if self.scale is not None:
+            low, high = self.scale
+            ordered = math.isfinite(low) and math.isfinite(high) and low < high
+            _check(ordered, f"[dataset] scale is {[low, high]}; write the lower end, then the higher")
+
+
+@dataclass(frozen=True)
+class ExtractSettings:
+    """How features are extracted.
+
+    Raises:
+        WorkspaceError: a value is out of range.
+    """
+
+    models: tuple[str, ...] = setting("Pools, model specs or globs, see `vqa models`.", ("bundled",))
+    frames: int = setting("Frames sampled from each video.", 8)
+    precision: str = setting(
+        "auto, float32 or bfloat16; auto takes bfloat16 where it is fast and exact enough.", "auto"
+    )
+    batch: int = setting("Frames that a model takes at once.", 32)
+    device: str = setting("auto, cpu, cuda or cuda:N.", "auto")
+    max_pixels: int = setting("Videos with more pixels a frame are refused.", 8192 * 8192)
+
+    def __post_init__(self) -> None:
+        _check(self.models and all(self.models), "[extract] models names no model; name a pool or a model spec")
+        _check_choice(self.precision, _PRECISIONS, "[extract] precision")
+        _check(self.device, "[extract] device is empty; write auto, cpu or cuda")
+        _check_least("extract", self, frames=1, batch=1, max_pixels=1)
+
+
+@dataclass(frozen=True)
+class SelectSettings:
+    """How models are ranked.
+
+    Raises:
+        WorkspaceError: a value is out of range.
+    """
+
+    top_k: int = setting("Models that are chosen.", 4)
+    bins: int = setting("Pseudo clusters of the MOS.", 6)
+    bin_rule: str = setting("width: bins of equal MOS width; count: bins of equally many videos.", "width")
+    common_width: int = setting("Features are brought to this width by PCA before models are compared.", 16)
+
+    def __post_init__(self) -> None:
+        _check_choice(self.bin_rule, _BIN_RULES, "[select] bin_rule")
+        _check_least("select", self, top_k=1, bins=2, common_width=1)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How the scorer is trained and tested.
+
+    Raises:
+        WorkspaceError: a value is out of range.
+    """
+
+    splits: int = setting("Repeated train/test splits of the evaluation.", 20)
+    test_fraction: float = setting("Part of the contents held out in each, between 0 and 1.", 0.2)
+    random_state: int = setting("Seed of everything random.", 0)
+
+    def __post_init__(self) -> None:
+        _check(0 < self.test_fraction < 1, f"[train] test_fraction is {self.test_fraction}; write one between 0 and 1")
+        _check_least("train", self, splits=1, random_state=0)
