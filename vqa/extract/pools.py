@@ -41,11 +41,19 @@ class PoolRow:
 def pool_rows() -> tuple[PoolRow, ...]:
     """Return every row of every pool, in the order of the file."""
     text = resources.files("vqa.extract").joinpath("pools.toml").read_text(encoding="utf-8")
-    fields = ("spec", "pretext", "pretraining", "width", "licence", "input")
-    return tuple(
-        PoolRow(pool, *(row[name] for name in fields), data=row)
-        for pool, rows in tomllib.loads(text).items()
-        for row in rows
+    return tuple(_row(pool, data) for pool, rows in tomllib.loads(text).items() for data in rows)
+
+
+def _row(pool: str, data: Mapping[str, Any]) -> PoolRow:
+    return PoolRow(
+        pool=pool,
+        spec=data["spec"],
+        pretext=data["pretext"],
+        pretraining=data["pretraining"],
+        width=data["width"],
+        licence=data["licence"],
+        input=data["input"],
+        data=data,
     )
 
 

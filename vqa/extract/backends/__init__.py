@@ -30,7 +30,7 @@ class Backend:
     list_names: Callable[[], tuple[str, ...]]
     """Every NAME[/WEIGHTS] it can load."""
     describe: Callable[[ModelSpec], Plan]
-    """Reads no weights. Raises UnknownModelError with a did-you-mean, or WeightsError for a local file that is missing."""
+    """Reads no weights; UnknownModelError with a did-you-mean, or WeightsError for a local file that is missing."""
     build: Callable[[ModelSpec], nn.Module]
     load: Callable[[ModelSpec], nn.Module]
     """Raises WeightsError where the weights can't be had or do not fit."""

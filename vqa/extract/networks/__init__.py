@@ -1,0 +1,1 @@
+"""Networks that no model library carries, written after their papers; weights come from elsewhere."""
