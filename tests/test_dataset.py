@@ -70,6 +70,7 @@ def refusal(*arguments, **options):
         "name,score\rclips/a.mp4,1.5\rclips/b,4\r",
         "a.mp4, 8.008, 29.97, 1.5\nb.mp4, 8.0, 25.0, 4\n",
         "a,1.5\nb,4e0\n",
+        'id, note, mos\na, "x, y", 1.5\nb, "", 4\n',
     ],
 )
 def test_the_usual_label_files_are_read(clips, labels, content):
@@ -118,6 +119,12 @@ def test_videos_without_a_label_are_rows_unless_unwanted(clips, labels):
     only = read_dataset(folder, file, labelled_only=True)
     assert (scores(only), only.unlabelled) == ({"a": 3.0}, ("b.mkv", "sub/c.MOV"))
     assert scores(read_dataset(folder, None)) == {"a.mp4": None, "b.mkv": None, "sub/c.MOV": None}
+
+
+def test_a_video_without_a_label_never_takes_the_id_of_another(clips, labels):
+    folder = clips("a.mp4", "a.mp4.mkv")
+    dataset = read_dataset(folder, labels("id,mos\na.mp4,3\n"), name_template="{id}.mkv")
+    assert scores(dataset) == {"a.mp4": 3.0, f"{folder}/a.mp4": None}
 
 
 # --- which file an id names ---
@@ -186,7 +193,13 @@ def test_links_are_followed_and_loops_are_not(tmp_path, clips):
     other = tmp_path / "other"
     other.mkdir()
     (other / "c.mp4").touch()
-    for name, target in {"aaa": folder, "real/up": folder / "real", "real/deep/up": folder, "out": other}.items():
+    for name, target in {
+        "aaa": folder / "real",
+        "zzz": folder / "real",
+        "real/up": folder / "real",
+        "real/deep/up": folder,
+        "out": other,
+    }.items():
         (folder / name).symlink_to(target, target_is_directory=True)
     found = [row.id for row in read_dataset(str(folder), None).rows]
     assert found == ["out/c.mp4", "real/a.mp4", "real/deep/b.mp4"]

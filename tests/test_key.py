@@ -75,8 +75,8 @@ def test_broken_lines_are_left_aside(tmp_path, video, reads):
     KeyMemo(tmp_path / "cache").key(video)
     memo = tmp_path / "cache" / "keys.jsonl"
     good = memo.read_bytes()
-    wrong = json.dumps({**json.loads(good), "key": 7}).encode()
-    memo.write_bytes(b"\xff\xfe\n[1]\n" + wrong + b"\n" + good + good[:20])
+    wrong = [json.dumps({**json.loads(good), "key": key}).encode() for key in (7, "abc")]
+    memo.write_bytes(b"\n".join([b"\xff\xfe", b"[1]", good, *wrong, good[:20]]))
     assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_ABC
     assert len(reads) == 1
 

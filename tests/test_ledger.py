@@ -107,8 +107,9 @@ def test_broken_and_foreign_lines_are_left_aside(tmp_path):
         b"\xff",
         b"[" * 100_000,
         b'{"written_ns":1,"failure":{"video":3}}',
+        good.strip().replace(b'"key":"k1"', b'"key":3'),
         b'{"written_ns":"x"}',
-        b'{"resolved":1}',
+        b'{"written_ns":1,"resolved":1}',
     ]
     file.write_bytes(b"\n".join([*foreign, good.strip(), good[:40]]))
     assert Ledger(tmp_path).open_failures() == (failure(),)

@@ -238,6 +238,7 @@ def test_files_and_folders_of_others_are_left_aside(tmp_path):
     put_all(tmp_path, {"a": 1})
     folder = segments(tmp_path)[0].parent
     (folder / ".tmp-host-1-ab").write_bytes(b"half")
+    (folder / "._20260102.h5").write_bytes(b"a file manager's")
     (folder / "README.txt").write_text("notes")
     (tmp_path / "failures").mkdir()
     (tmp_path / "my-old-notes").mkdir()

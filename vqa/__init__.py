@@ -1,1 +1,49 @@
-"""No-reference video quality assessment from a pool of frozen pretrained models (PTM-VQA, CVPR 2024)."""
+"""No-reference video quality assessment from a pool of frozen pretrained models (PTM-VQA, CVPR 2024).
+
+Importing this package loads nothing heavy; the names below come from `vqa.pipeline` when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from vqa.errors import VqaError
+
+if TYPE_CHECKING:
+    from vqa.pipeline import (
+        describe_cache,
+        evaluate_workspace,
+        extract_features,
+        init_workspace,
+        list_models,
+        rank_models,
+        run_demo,
+        score_videos,
+        train_regressor,
+    )
+    from vqa.workspace import DatasetSettings, ExtractSettings
+
+_SETTINGS = ("DatasetSettings", "ExtractSettings")
+
+__all__ = [
+    "DatasetSettings",
+    "ExtractSettings",
+    "VqaError",
+    "describe_cache",
+    "evaluate_workspace",
+    "extract_features",
+    "init_workspace",
+    "list_models",
+    "rank_models",
+    "run_demo",
+    "score_videos",
+    "train_regressor",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        module = "vqa.workspace" if name in _SETTINGS else "vqa.pipeline"
+        return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

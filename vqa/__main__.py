@@ -1,0 +1,5 @@
+"""`python -m vqa`."""
+
+from vqa.cli import main
+
+main()

@@ -1,0 +1,34 @@
+"""The composition root: the only package that knows every stage. One module for each command."""
+
+from vqa.pipeline.demonstration import DemoReport, run_demo
+from vqa.pipeline.evaluation import EvaluationReport, evaluate_workspace
+from vqa.pipeline.extraction import ExtractionReport, extract_features
+from vqa.pipeline.listing import CacheReport, ListedModel, describe_cache, list_models
+from vqa.pipeline.progress import Progress
+from vqa.pipeline.ranking import Selection, rank_models
+from vqa.pipeline.scoring import ScoreReport, VideoScore, score_videos
+from vqa.pipeline.setting_up import InitReport, init_workspace
+from vqa.pipeline.training import TrainingReport, train_regressor
+
+__all__ = [
+    "CacheReport",
+    "DemoReport",
+    "EvaluationReport",
+    "ExtractionReport",
+    "InitReport",
+    "ListedModel",
+    "Progress",
+    "ScoreReport",
+    "Selection",
+    "TrainingReport",
+    "VideoScore",
+    "describe_cache",
+    "evaluate_workspace",
+    "extract_features",
+    "init_workspace",
+    "list_models",
+    "rank_models",
+    "run_demo",
+    "score_videos",
+    "train_regressor",
+]

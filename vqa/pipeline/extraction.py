@@ -1,0 +1,112 @@
+"""Extract: every missing (video, candidate) pair, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa.errors import WeightsError
+from vqa.extract.engine import EngineOptions, run_jobs
+from vqa.extract.model import choose_device
+from vqa.extract.pools import expand_models
+from vqa.pipeline.candidates import CandidateLoader
+from vqa.pipeline.opening import open_dataset
+from vqa.pipeline.progress import SILENT, Progress
+from vqa.pipeline.recording import Recorder
+from vqa.records import Failure
+from vqa.workspace import open_workspace
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """What a run did for one candidate."""
+
+    name: str
+    precision: str
+    stored: int
+    """Videos whose features this run added."""
+    cached: int
+    """Videos whose features were there before."""
+    failed: int
+    """Videos without features because they failed, now or earlier."""
+    seconds: float
+    """Time this run spent in the network."""
+
+
+@dataclass(frozen=True)
+class ExtractionReport:
+    """What `extract_features` did."""
+
+    videos: int
+    """Distinct videos of the dataset whose file can be read."""
+    decoded: int
+    """Videos decoded by this run, each once."""
+    candidates: tuple[CandidateResult, ...]
+    failures: tuple[Failure, ...]
+    """Failures of this dataset's videos with these candidates, old and new."""
+    unavailable: Mapping[str, str]
+    """Candidates that could not be loaded, with the reason."""
+    missing: tuple[str, ...]
+    """Labelled videos that have no file."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every pair asked for is in the cache."""
+        return not (self.failures or self.unavailable)
+
+
+def extract_features(
+    folder: Path,
+    models: Sequence[str] = ("all",),
+    *,
+    retry_failed: bool = False,
+    progress: Progress = SILENT,
+) -> ExtractionReport:
+    """Compute the features that are missing from a workspace's cache; each video is decoded at most once.
+
+    Args:
+        folder: The workspace.
+        models: `all` (what `vqa.toml` names), pool names, model specs or globs.
+        retry_failed: Try pairs again that failed in an earlier run.
+        progress: Told how far the run is.
+
+    Raises:
+        UnknownModelError: a name that does not exist; nothing was run.
+        WeightsError: not one of the models could be loaded.
+        WorkspaceError, LabelsError, CacheError: the workspace, labels or cache can't be used.
+    """
+    workspace = open_workspace(folder)
+    settings = workspace.extract
+    dataset = open_dataset(workspace)
+    specs = expand_models(models, everything=settings.models, frames=settings.frames)
+    recorder = Recorder(workspace.cache_dir, dataset.rows, retry_failed=retry_failed, progress=progress)
+    loader = CandidateLoader(recorder.store, settings.precision, choose_device(settings.device))
+    planned = loader.plan(specs)
+    recorder.find_keys()
+    for done, candidate in enumerate(planned, start=1):
+        recorder.add(candidate, loader)
+        progress.update("loading models", done, len(planned))
+    if loader.unavailable and not recorder.entries:
+        raise WeightsError(next(iter(loader.unavailable.values())))
+    options = EngineOptions(batch=settings.batch, max_pixels=settings.max_pixels)
+    with recorder.writing() as (jobs, loaded):
+        run_jobs(jobs, loaded, recorder, options)
+    return ExtractionReport(
+        videos=len(set(recorder.keys.values())),
+        decoded=recorder.decoded_videos,
+        candidates=tuple(
+            CandidateResult(
+                name=str(entry.candidate),
+                precision=entry.candidate.precision,
+                stored=entry.stored,
+                cached=entry.cached,
+                failed=recorder.failed_videos(entry),
+                seconds=entry.seconds,
+            )
+            for entry in recorder.entries
+        ),
+        failures=recorder.failures(),
+        unavailable=dict(loader.unavailable),
+        missing=dataset.missing,
+    )

@@ -1,0 +1,84 @@
+"""What there is: candidates of the pools, and what a cache holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa.cache.ledger import Ledger
+from vqa.cache.store import FeatureStore, StoredCandidate
+from vqa.extract.backends import find_backend
+from vqa.extract.pools import PoolRow, expand_models, find_row, pool_rows
+from vqa.pipeline.features import current_candidates
+from vqa.records import Failure
+from vqa.workspace import open_workspace
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """One candidate as `vqa models` shows it."""
+
+    spec: str
+    row: PoolRow | None
+    """What its pool says of it; None for one that is in no pool."""
+    cached_videos: int
+    """Videos with features in the workspace's cache; 0 outside a workspace."""
+    cost_ms: float | None
+    """Measured time of the network for one video, where the cache knows it."""
+
+
+def list_models(pattern: str | None = None, *, pool: str | None = None, folder: Path = Path()) -> list[ListedModel]:
+    """List candidates: those of the pools, of one pool, or those that a spec or glob names.
+
+    Raises:
+        UnknownModelError: the pattern or pool names nothing.
+    """
+    specs = [str(spec) for spec in expand_models([pool] if pool else [row.pool for row in pool_rows()])]
+    if pattern is not None:
+        wanted = expand_models([pattern])
+        for spec in wanted:
+            find_backend(spec.backend).describe(spec)  # an unknown name is an error here, too
+        named = [str(spec) for spec in wanted]
+        specs = [spec for spec in named if spec in specs] if pool else named
+    store, held = _held(folder)
+    return [
+        ListedModel(
+            spec=spec,
+            row=find_row(spec),
+            cached_videos=held[spec].videos if spec in held else 0,
+            cost_ms=store.cost_ms(held[spec].record.fingerprint) if store and spec in held else None,
+        )
+        for spec in specs
+    ]
+
+
+def _held(folder: Path) -> tuple[FeatureStore | None, dict[str, StoredCandidate]]:
+    """Return what the workspace's cache holds, if `folder` is a workspace with a cache."""
+    if not (folder / "vqa.toml").is_file():
+        return None, {}
+    workspace = open_workspace(folder)
+    store = FeatureStore(workspace.cache_dir)
+    if not store.candidates():
+        return store, {}
+    return store, {stored.record.name: stored for stored in current_candidates(store, workspace)}
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """What a cache holds."""
+
+    root: Path
+    candidates: Sequence[StoredCandidate]
+    failures: tuple[Failure, ...]
+
+
+def describe_cache(folder: Path) -> CacheReport:
+    """Describe a workspace's cache: each candidate with its videos, size and provenance, and what failed.
+
+    Raises:
+        WorkspaceError, CacheError: the workspace or its cache can't be read.
+    """
+    workspace = open_workspace(folder)
+    store = FeatureStore(workspace.cache_dir)
+    return CacheReport(workspace.cache_dir, store.candidates(), Ledger(workspace.cache_dir).open_failures())

@@ -1,0 +1,161 @@
+"""Who lacks what, and where results go: the engine's sink, between the dataset, the cache and the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa.cache.key import KeyMemo
+from vqa.cache.ledger import Ledger
+from vqa.cache.store import FeatureStore, SegmentWriter
+from vqa.dataset import VideoRow
+from vqa.errors import VideoError
+from vqa.extract.engine import Job
+from vqa.extract.model import Model
+from vqa.extract.spec import Candidate
+from vqa.pipeline.candidates import CandidateLoader, library_versions
+from vqa.pipeline.opening import now_utc
+from vqa.pipeline.progress import Progress
+from vqa.records import EVERY_CANDIDATE, Failure, VideoFeatures
+
+
+@dataclass(eq=False)
+class Entry:
+    """One candidate of the run."""
+
+    candidate: Candidate
+    cached: int
+    """Videos of the dataset that had features before the run."""
+    todo: frozenset[str]
+    """Keys of the videos it is run on."""
+    model: Model | None
+    """None where nothing is to do."""
+    stored: int = 0
+    seconds: float = 0.0
+
+
+class Recorder:
+    """Finds the missing pairs of a dataset, and records what becomes of each."""
+
+    def __init__(self, cache_dir: Path, rows: Sequence[VideoRow], *, retry_failed: bool, progress: Progress) -> None:
+        self.store = FeatureStore(cache_dir)
+        self.ledger = Ledger(cache_dir)
+        self.rows = rows
+        self.retry_failed = retry_failed
+        self.progress = progress
+        self.keys: dict[str, str] = {}
+        self.entries: list[Entry] = []
+        self.decoded_videos = 0
+        self._active: list[Entry] = []
+        self._writers: list[SegmentWriter] = []
+        self._jobs: list[Job] = []
+        self._pairs, self._finished, self._undecoded = 0, 0, 0
+        self._memo = KeyMemo(cache_dir)
+
+    def find_keys(self) -> None:
+        """Find each video's key; a file that can't be read costs one row of the ledger."""
+        for done, row in enumerate(self.rows, start=1):
+            try:
+                self.keys[row.id] = self._memo.key(row.path)
+            except VideoError as error:
+                self._record(row.id, "", None, "open", error)
+            self.progress.update("reading files", done, len(self.rows))
+
+    def add(self, candidate: Candidate, loader: CandidateLoader) -> None:
+        """Settle a candidate, find which videos lack it, and load it if any does."""
+        settled = loader.settle(candidate)
+        if settled is None:
+            return
+        keys = frozenset(self.keys.values())
+        cached = keys & self.store.keys(settled.fingerprint)
+        todo = frozenset(key for key in keys - cached if self._is_due(key, settled.fingerprint))
+        model = loader.load(settled) if todo else None
+        if model is not None or not todo:
+            self.entries.append(Entry(settled, len(cached), todo, model))
+
+    def _is_due(self, key: str, fingerprint: str) -> bool:
+        return self.retry_failed or self.ledger.failed(key, fingerprint) is None
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[tuple[list[Job], list[Model]]]:
+        """Give the engine its jobs and models; features that are whole are kept, whatever ends the run."""
+        self._active = [entry for entry in self.entries if entry.model is not None]
+        self._jobs = self._find_jobs()
+        models = [entry.model for entry in self._active if entry.model is not None]
+        with contextlib.ExitStack() as stack:
+            self._writers = [
+                stack.enter_context(
+                    self.store.writer(
+                        model.candidate.record, weights_sha256=model.weights_sha256, versions=library_versions()
+                    )
+                )
+                for model in models
+            ]
+            self._pairs = sum(len(job.models) for job in self._jobs)
+            self._advance(0)
+            yield self._jobs, models
+
+    def _find_jobs(self) -> list[Job]:
+        """Make one job per distinct video: two files with the same bytes are one video."""
+        jobs: dict[str, Job] = {}
+        for row in self.rows:
+            key = self.keys.get(row.id)
+            if key is None or key in jobs:
+                continue
+            needs = tuple(index for index, entry in enumerate(self._active) if key in entry.todo)
+            if needs:
+                jobs[key] = Job(row.id, row.path, key, needs)
+        return list(jobs.values())
+
+    def decoded(self, job: Job, seconds: float) -> None:
+        """Note that a video was decoded."""
+        self.decoded_videos += 1
+        self.progress.update("decoding videos", self.decoded_videos + self._undecoded, len(self._jobs))
+
+    def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
+        """Put one pair into the cache, and cancel what stood against it."""
+        entry = self._active[model]
+        self._writers[model].put(job.key, features, seconds=seconds)
+        self.ledger.resolve(job.key, entry.candidate.fingerprint, video=job.video)
+        entry.stored += 1
+        entry.seconds += seconds
+        self._advance(1)
+
+    def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
+        """Write one row of the ledger."""
+        self._record(job.video, job.key, None if model is None else self._active[model].candidate, stage, error)
+        self._undecoded += model is None
+        self._advance(len(job.models) if model is None else 1)
+
+    def _advance(self, pairs: int) -> None:
+        """Show how many (video, model) pairs are done: decoding is the smaller part of the work."""
+        self._finished += pairs
+        if self._pairs:
+            self.progress.update("extracting features", self._finished, self._pairs)
+
+    def _record(self, video: str, key: str, candidate: Candidate | None, stage: str, error: VideoError) -> None:
+        """Write a failure, unless the ledger says just that already."""
+        name = EVERY_CANDIDATE if candidate is None else str(candidate)
+        fingerprint = EVERY_CANDIDATE if candidate is None else candidate.fingerprint
+        row = Failure(video, key, name, fingerprint, stage, str(error), now_utc())
+        said = {(old.video, old.key, old.fingerprint, old.reason) for old in self.ledger.open_failures()}
+        if (row.video, row.key, row.fingerprint, row.reason) not in said:
+            self.ledger.add(row)
+        self.progress.note(f"{video}: {error}")
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Return what stands against this dataset's videos and this run's candidates."""
+        fingerprints = {EVERY_CANDIDATE, *(entry.candidate.fingerprint for entry in self.entries)}
+        keys, unread = set(self.keys.values()), {row.id for row in self.rows} - self.keys.keys()
+        return tuple(
+            failure
+            for failure in self.ledger.open_failures()
+            if failure.fingerprint in fingerprints and (failure.key in keys if failure.key else failure.video in unread)
+        )
+
+    def failed_videos(self, entry: Entry) -> int:
+        """Return how many of the dataset's videos have no features of a candidate because they failed."""
+        mine = (EVERY_CANDIDATE, entry.candidate.fingerprint)
+        return len({failure.key or failure.video for failure in self.failures() if failure.fingerprint in mine})

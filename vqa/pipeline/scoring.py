@@ -1,0 +1,140 @@
+"""Score: a bundle and a video file give a number, through the same functions that made the training features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vqa.cache.store import time_average
+from vqa.errors import BundleError, VideoError, WeightsError
+from vqa.extract.backends import find_backend
+from vqa.extract.engine import EngineOptions, Job, run_jobs
+from vqa.extract.model import Model, choose_device, load_model
+from vqa.extract.spec import ModelSpec, plan_candidate
+from vqa.pipeline.progress import SILENT, Progress
+from vqa.records import VideoFeatures
+from vqa.train.bundle import Bundle, load_bundle
+
+
+@dataclass(frozen=True)
+class VideoScore:
+    """One video's score, or why it has none."""
+
+    video: Path
+    score: float | None
+    """On the training labels' scale."""
+    reason: str
+    """Empty where there is a score."""
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """Scores, and what they mean."""
+
+    scores: tuple[VideoScore, ...]
+    scale: tuple[float, float]
+    """Worst and best of the training labels' scale."""
+    mos_range: tuple[float, float]
+    """Lowest and highest label the scorer was trained on; beyond it scores are extrapolated."""
+    labels: str
+    """What the labels are, where they are not people's opinion."""
+    videos: int
+    """Videos it was trained on."""
+    models: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every video has a score."""
+        return all(row.score is not None for row in self.scores)
+
+
+def score_videos(
+    videos: Sequence[Path], model: Path, *, device: str = "auto", progress: Progress = SILENT
+) -> ScoreReport:
+    """Score videos with a trained bundle.
+
+    Args:
+        videos: The files.
+        model: A bundle that `train_regressor` wrote.
+        device: `auto`, `cpu`, `cuda`, ...
+        progress: Told how far the run is.
+
+    Raises:
+        BundleError: the bundle can't be read, or this installation gives other features than it was trained on.
+        WeightsError: a backbone's weights can't be had.
+    """
+    bundle = load_bundle(model)
+    models = _load_models(bundle, device)
+    jobs = [Job(str(index), path, "", tuple(range(len(models)))) for index, path in enumerate(videos)]
+    collector = _Collector(progress, len(jobs))
+    run_jobs(jobs, models, collector, EngineOptions())
+    header = bundle.header
+    return ScoreReport(
+        scores=tuple(collector.score(bundle, models, str(index), path) for index, path in enumerate(videos)),
+        scale=_pair(header["scale"]),
+        mos_range=_pair(header["mos_range"]),
+        labels=str(header["labels"]),
+        videos=int(header["videos"]),
+        models=tuple(entry["name"] for entry in header["models"]),
+    )
+
+
+def _pair(values: Sequence[float]) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
+
+
+def _load_models(bundle: Bundle, device: str) -> list[Model]:
+    """Load the bundle's backbones; one whose fingerprint or weights differ is refused, never guessed at."""
+    target = choose_device(device)
+    models = []
+    for entry in bundle.header["models"]:
+        details = entry["details"]
+        spec = ModelSpec(**details["spec"])
+        plan = find_backend(spec.backend).describe(spec)
+        candidate = plan_candidate(spec, plan, details["precision"])
+        if candidate.fingerprint != entry["fingerprint"]:
+            raise BundleError(
+                f"{spec}: this installation would compute other features (fingerprint {candidate.fingerprint}, the "
+                f"bundle has {entry['fingerprint']}); train again, or use the versions named in the bundle"
+            )
+        loaded = load_model(candidate, target)
+        if loaded.weights_sha256 != entry["weights_sha256"]:
+            raise WeightsError(
+                f"{spec}: its weights (SHA-256 {loaded.weights_sha256[:12]}...) are not those the bundle was trained "
+                f"with ({entry['weights_sha256'][:12]}...); fetch those, or train again"
+            )
+        models.append(loaded)
+    return models
+
+
+class _Collector:
+    """The engine's sink: keeps each video's averaged features until they are scored."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.progress, self.total, self.finished = progress, total, 0
+        self.means: dict[tuple[str, int], np.ndarray[tuple[int], np.dtype[np.float32]]] = {}
+        self.reasons: dict[str, str] = {}
+
+    def decoded(self, job: Job, seconds: float) -> None:
+        self._advance()
+
+    def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
+        self.means[job.video, model] = time_average(features)
+
+    def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
+        self.reasons[job.video] = str(error)
+        if model is None:
+            self._advance()
+
+    def _advance(self) -> None:
+        self.finished += 1
+        self.progress.update("scoring", self.finished, self.total)
+
+    def score(self, bundle: Bundle, models: Sequence[Model], video: str, path: Path) -> VideoScore:
+        if video in self.reasons:
+            return VideoScore(path, None, self.reasons[video])
+        blocks = {str(model.candidate): self.means[video, index][None] for index, model in enumerate(models)}
+        return VideoScore(path, float(bundle.predict(blocks)[0]), "")

@@ -1,0 +1,127 @@
+"""Train: fit the regressor on the cache alone, and write the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa.cache.store import FeatureStore, StoredCandidate
+from vqa.errors import DegenerateDataError
+from vqa.pipeline.candidates import library_versions
+from vqa.pipeline.extraction import extract_features
+from vqa.pipeline.features import look_up, read_table, require_all
+from vqa.pipeline.opening import open_dataset
+from vqa.pipeline.progress import SILENT, Progress
+from vqa.pipeline.ranking import SelectionRow, find_stored, read_selection
+from vqa.records import Failure, FeatureTable
+from vqa.train.bundle import save_bundle
+from vqa.train.fitting import TrainJob, TrainSettings, fit_many
+from vqa.train.table import join_blocks
+from vqa.train.weights import dbi_weights
+from vqa.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What `train_regressor` did."""
+
+    bundle: Path
+    videos: int
+    weights: Mapping[str, float]
+    """Fusion weight of each chosen candidate; they sum to 1."""
+    epochs: tuple[int, ...]
+    """Epochs each restart kept, by its inner validation rows."""
+    failures: tuple[Failure, ...]
+    """Training videos left out because they failed."""
+
+
+def train_regressor(folder: Path, *, cached: bool = False, progress: Progress = SILENT) -> TrainingReport:
+    """Fit the regressor on the selected candidates' features and write the workspace's bundle.
+
+    Args:
+        folder: The workspace; `rank_models` has chosen the candidates.
+        cached: Touch no video: what the cache lacks is an error, not a reason to extract.
+        progress: Told how far an extraction is.
+
+    Raises:
+        CacheMissError: with `cached`, features are missing; the message names the command that computes them.
+        WorkspaceError: nothing is selected yet.
+        DegenerateDataError: too few videos, or equal scores.
+    """
+    workspace = open_workspace(folder)
+    chosen = read_selection(workspace)
+    if not cached:
+        extract_features(folder, tuple(row.name for row in chosen), progress=progress)
+    store = FeatureStore(workspace.cache_dir)
+    rows = open_dataset(workspace).training_rows()
+    candidates = find_stored(store, chosen)
+    found = look_up(workspace, store, rows, candidates)
+    require_all(found, candidates)
+    table = read_table(store, rows, found, candidates)
+    weights = dbi_weights([row.dbi for row in chosen])
+    job = make_job(table, weights, workspace.train.random_state)
+    fitted = fit_many([job], settings=TrainSettings())[0]
+    save_bundle(workspace.bundle_file, fitted, _header(workspace, table, chosen, candidates, weights))
+    return TrainingReport(
+        bundle=workspace.bundle_file,
+        videos=len(table.ids),
+        weights={row.name: weight for row, weight in zip(chosen, weights, strict=True)},
+        epochs=fitted.epochs,
+        failures=found.failures,
+    )
+
+
+def make_job(table: FeatureTable, weights: Sequence[float], random_state: int) -> TrainJob:
+    """Turn a table of chosen candidates into one training job."""
+    joined = join_blocks(table)
+    return TrainJob(
+        features=joined.features,
+        mos=table.mos,
+        groups=table.groups,
+        block_widths=joined.widths,
+        fusion_weights=tuple(weights),
+        random_state=random_state,
+    )
+
+
+def data_sha256(table: FeatureTable, fingerprints: Sequence[str]) -> str:
+    """Return a hash of what a regressor was trained on: ids, scores, groups and candidates."""
+    rows = sorted(zip(table.ids, table.mos.tolist(), table.groups or [""] * len(table.ids), strict=True))
+    return hashlib.sha256(json.dumps([rows, list(fingerprints)]).encode()).hexdigest()
+
+
+def _header(
+    workspace: Workspace,
+    table: FeatureTable,
+    chosen: Sequence[SelectionRow],
+    candidates: Sequence[StoredCandidate],
+    weights: Sequence[float],
+) -> dict[str, object]:
+    """Return what a bundle says of itself; the same data gives the same bytes, so no time stands in it."""
+    if not table.ids:
+        raise DegenerateDataError("no labelled video has features; check the labels, or run `vqa extract`")
+    models = [
+        {
+            "name": row.name,
+            "fingerprint": stored.record.fingerprint,
+            "details": json.loads(stored.record.details),
+            "weights_sha256": stored.weights_sha256,
+            "dbi": row.dbi,
+            "weight": weight,
+        }
+        for row, stored, weight in zip(chosen, candidates, weights, strict=True)
+    ]
+    low, high = float(table.mos.min()), float(table.mos.max())
+    scale = workspace.dataset.scale or (low, high)
+    return {
+        "models": models,
+        "scale": list(scale),
+        "mos_range": [low, high],
+        "labels": workspace.dataset.note,
+        "videos": len(table.ids),
+        "data_sha256": data_sha256(table, [stored.record.fingerprint for stored in candidates]),
+        "versions": dict(library_versions()),
+    }

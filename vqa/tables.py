@@ -1,0 +1,320 @@
+"""Reports as text: tables on stdout, bars and messages on stderr, JSON where asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from vqa.pipeline import (
+        CacheReport,
+        DemoReport,
+        EvaluationReport,
+        ExtractionReport,
+        InitReport,
+        ListedModel,
+        ScoreReport,
+        Selection,
+        TrainingReport,
+    )
+    from vqa.records import Failure
+
+_PIPE_WIDTH = 160
+_SHOWN = 20
+
+
+def _console(*, stderr: bool) -> Console:
+    """Return a console that takes no text for markup; in a pipe it is wide, since nobody can widen it."""
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    return console
+
+
+def say(text: str) -> None:
+    """Print one result line."""
+    _console(stderr=False).print(text, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Print one message on stderr."""
+    _console(stderr=True).print(Text(" ".join(text.split())), soft_wrap=True)
+
+
+def print_json(report: Any) -> None:
+    """Print a report, or a list of them, as JSON."""
+    sys.stdout.write(json.dumps(_plain(report), indent=2) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Turn frozen records, paths and arrays into what JSON knows; NaN becomes null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and value != value:
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+class Bars:
+    """A progress bar for each long step, on stderr."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description:<24}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._console = _console(stderr=True)
+        self._progress = Progress(*columns, console=self._console)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._tasks:  # bars that never were would leave an empty line above an error
+            self._progress.stop()
+
+    def update(self, step: str, done: int, total: int) -> None:
+        """Draw a step's bar."""
+        if step not in self._tasks:
+            self._progress.start()
+            self._tasks[step] = self._progress.add_task(step, total=total)
+        self._progress.update(self._tasks[step], completed=done, total=total)
+
+    def note(self, message: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(Text(" ".join(message.split())), soft_wrap=True)
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "") -> None:
+    """Print a table; columns whose names stand in `right`, divided by spaces, are aligned right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        is_number = name in right.split()
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    say(f"\n{title}")
+    _console(stderr=False).print(table)
+
+
+def _names(names: Sequence[str], count: int = 5) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def print_failures(failures: Sequence[Failure]) -> None:
+    """Print which videos failed, where and why."""
+    if not failures:
+        return
+    rows = [(failure.video, failure.candidate, failure.stage, failure.reason) for failure in failures[:_SHOWN]]
+    _table(f"{len(failures)} failed", ("video", "model", "stage", "reason"), rows)
+    if len(failures) > _SHOWN:
+        say(f"... and {len(failures) - _SHOWN} more; all are in the cache's folder `failures`")
+
+
+def print_init(report: InitReport) -> None:
+    """Print what a new workspace holds."""
+    scale = f", labels from {report.mos_range[0]:g} to {report.mos_range[1]:g}" if report.mos_range else ""
+    groups = f", {report.groups} source contents" if report.groups else ""
+    say(f"{report.file}: {report.labelled} labelled videos{groups}{scale}")
+    if report.missing:
+        say(f"{len(report.missing)} labels have no video and are left out: {_names(report.missing)}")
+    if report.unlabelled:
+        fate = "they are extracted, never trained on" if report.unlabelled_kept else "they are left out"
+        say(f"{len(report.unlabelled)} videos have no label; {fate}: {_names(report.unlabelled)}")
+    say("Next: `vqa extract --models all`, in that folder")
+
+
+def print_extraction(report: ExtractionReport) -> None:
+    """Print what an extraction did."""
+    rows = [
+        (
+            row.name,
+            row.precision,
+            str(row.stored),
+            str(row.cached),
+            str(row.failed),
+            f"{row.seconds:.1f}",
+        )
+        for row in report.candidates
+    ]
+    columns = ("model", "precision", "added", "cached", "failed", "seconds")
+    _table(f"{report.videos} videos", columns, rows, right="added cached failed seconds")
+    for name, reason in report.unavailable.items():
+        say(f"not run: {name}: {reason}")
+    if report.missing:
+        say(f"{len(report.missing)} labels have no video: {_names(report.missing)}")
+    print_failures(report.failures)
+    if report.decoded:
+        say(f"{report.decoded} videos decoded, each once")
+    else:
+        say("Nothing to do: no video was decoded, all that can be had is in the cache")
+
+
+def print_selection(selection: Selection) -> None:
+    """Print the ranking by DBI."""
+    narrow = any(row.ranked_width < selection.common_width for row in selection.rows)
+    rows = [
+        (
+            "*" if row.selected else "",
+            str(row.rank),
+            row.name,
+            f"{row.dbi:.3f}{'^' if row.ranked_width < selection.common_width else ''}",
+            row.pretext or "-",
+            str(row.width),
+            f"{row.cost_ms:.0f}",
+        )
+        for row in selection.rows
+    ]
+    columns = ("", "rank", "model", "DBI", "pretext task", "width", "ms/video")
+    sizes = "/".join(map(str, selection.cluster_sizes))
+    title = (
+        f"DBI on {selection.videos} videos in {len(selection.cluster_sizes)} MOS clusters ({sizes}); smaller is better"
+    )
+    _table(title, columns, rows, right="rank DBI width ms/video")
+    if narrow:
+        say(f"^ fewer than {selection.common_width} features; its DBI is not comparable to the others'")
+    for merge in selection.merges:
+        say(f"note: {merge}")
+    for name, reason in selection.left_out.items():
+        say(f"not ranked: {name}: {reason}")
+    _say_note(selection.note)
+    print_failures(selection.failures)
+
+
+def _say_note(note: str) -> None:
+    if note:
+        say(f"The labels are {note}.")
+
+
+def print_training(report: TrainingReport) -> None:
+    """Print what was trained."""
+    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in report.weights.items())
+    say(f"{report.bundle}: trained on {report.videos} videos; weights {weights}")
+    print_failures(report.failures)
+    say("How good it is on videos it has not seen: `vqa evaluate`")
+
+
+def print_evaluation(report: EvaluationReport) -> None:
+    """Print the medians and standard deviations over splits."""
+    names = {"srocc": "SROCC", "krocc": "KROCC", "plcc": "PLCC", "rmse": "RMSE"}
+    names |= {"plcc_fitted": "PLCC, fitted", "rmse_fitted": "RMSE, fitted"}
+    rows = [
+        (label, f"{getattr(report.summary.median, name):.3f}", f"{getattr(report.summary.std, name):.3f}")
+        for name, label in names.items()
+    ]
+    by = f"by content ({report.groups} contents)" if report.groups else "by video"
+    share = f"{100 * (1 - report.test_fraction):.0f}/{100 * report.test_fraction:.0f}"
+    title = f"{len(report.splits)} random {share} splits {by}, {report.videos} videos; models chosen in each split"
+    _table(title, ("test rows", "median", "std"), rows, right="median std")
+    _say_note(report.note)
+    say(f"Written: {', '.join(str(file) for file in report.files)} (splits SHA-256 {report.splits_sha256[:12]})")
+
+
+def print_scores(report: ScoreReport) -> None:
+    """Print scores and what they mean."""
+    rows = [
+        (str(row.video), "-" if row.score is None else f"{row.score:.2f}", row.reason or "ok") for row in report.scores
+    ]
+    low, high = report.scale
+    _table(f"Scores on the scale {low:g} (worst) to {high:g} (best)", ("video", "score", "status"), rows, right="score")
+    seen = f"labels from {report.mos_range[0]:.4g} to {report.mos_range[1]:.4g}"
+    say(f"Trained on {report.videos} videos with {seen}, features of {', '.join(report.models)}.")
+    _say_note(report.labels)
+
+
+def print_models(models: Sequence[ListedModel]) -> None:
+    """Print candidates."""
+    rows = [
+        (
+            model.spec,
+            model.row.pretext if model.row else "-",
+            model.row.pretraining if model.row else "-",
+            str(model.row.width) if model.row else "-",
+            model.row.input if model.row else "-",
+            model.row.licence if model.row else "-",
+            "-" if model.cost_ms is None else f"{model.cost_ms:.0f}",
+            str(model.cached_videos or "-"),
+        )
+        for model in models
+    ]
+    columns = ("model", "pretext task", "pretraining", "width", "input", "licence", "ms/video", "cached")
+    _table(f"{len(models)} candidates", columns, rows, right="width ms/video cached")
+
+
+def print_cache(report: CacheReport) -> None:
+    """Print what a cache holds."""
+    rows = [
+        (
+            stored.record.name,
+            stored.record.fingerprint,
+            str(stored.record.detail("precision") or "-"),
+            str(stored.videos),
+            str(stored.segments),
+            f"{stored.bytes / 1e6:.2f}",
+            str(stored.width),
+            stored.weights_sha256[:12],
+            stored.created,
+        )
+        for stored in report.candidates
+    ]
+    columns = ("model", "fingerprint", "precision", "videos", "segments", "MB", "width", "weights", "since")
+    _table(str(report.root), columns, rows, right="videos segments MB width")
+    print_failures(report.failures)
+
+
+def print_demo(report: DemoReport) -> None:
+    """Print the demonstration's results and what to try next."""
+    print_extraction(report.extraction)
+    print_selection(report.selection)
+    print_training(report.training)
+    print_evaluation(report.evaluation)
+    order = report.order
+    tested = len(order.right) + len(order.wrong)
+    say(
+        f"On contents never trained on, the lightest-compressed clip scored above the heaviest-compressed one for "
+        f"{len(order.right)} of {tested} contents" + (f" (not for {', '.join(order.wrong)})" if order.wrong else "")
+    )
+    if order.never_tested:
+        say(f"No split held out: {', '.join(order.never_tested)}")
+    say(
+        f"\nThis is a demonstration: its labels are {report.clips.metric}'s, a full-reference metric's, and no person "
+        "rated these clips. Train on human ratings before you trust a score.\n"
+    )
+    example = report.clips.lightest[report.clips.contents[0]]
+    folder = report.folder
+    say("Try next:")
+    say(f"  vqa score {report.clips.clips_dir / example}.mp4 --model {report.training.bundle}")
+    say(f"  vqa extract -C {folder} --models all        (decodes nothing: all is cached)")
+    say(f"  vqa models -C {folder} --pool hub           (more backbones; name one in {folder / 'vqa.toml'})")
+    say("  vqa init my-videos --videos DIR --labels FILE")
