@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from vqa.errors import BundleError
+from vqa.train.bundle import load_bundle, save_bundle
+from vqa.train.fitting import TrainJob, TrainSettings, fit_many
+
+HEADER = {
+    "models": [{"name": "timm:a", "fingerprint": "aaaa"}, {"name": "timm:b", "fingerprint": "bbbb"}],
+    "labels": "VMAF",
+    "metrics": {"srocc": 0.5},
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(0)
+    job = TrainJob(rng.normal(size=(30, 7)), rng.uniform(0, 100, 30), None, (4, 3), (0.6, 0.4), 0)
+    return fit_many([job], settings=TrainSettings(width=8, epochs=2, restarts=2))[0]
+
+
+@pytest.fixture
+def path(tmp_path, fitted):
+    save_bundle(tmp_path / "scorer.safetensors", fitted, HEADER)
+    return tmp_path / "scorer.safetensors"
+
+
+def test_a_bundle_scores_as_what_was_saved_whatever_the_order_of_the_blocks(path, fitted):
+    features = np.random.default_rng(1).normal(size=(5, 7)).astype(np.float32)
+    bundle = load_bundle(path)
+    scores = bundle.predict({"timm:b": features[:, 4:], "other": np.ones((5, 2)), "timm:a": features[:, :4]})
+    assert scores.tolist() == fitted.predict(features).tolist()
+    assert bundle.names == ("timm:a", "timm:b")
+    assert bundle.header == HEADER
+    assert (bundle.fitted.mos_range, bundle.fitted.epochs) == (fitted.mos_range, fitted.epochs)
+
+
+def test_two_saves_of_one_regressor_are_the_same_bytes(path, tmp_path, fitted):
+    save_bundle(tmp_path / "again", fitted, dict(reversed(HEADER.items())))
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_a_loaded_bundle_saved_again_is_the_same_bytes(path, tmp_path):
+    bundle = load_bundle(path)
+    save_bundle(tmp_path / "again", bundle.fitted, bundle.header)
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_all_json_stands_under_one_key_of_a_safetensors_file(path):
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    assert list(metadata) == ["vqa_bundle"]
+    assert json.loads(metadata["vqa_bundle"])["header"] == HEADER
+
+
+def test_a_missing_file_is_one_line_with_the_next_step(tmp_path):
+    with pytest.raises(BundleError) as caught:
+        load_bundle(tmp_path / "none")
+    assert str(caught.value) == f"{tmp_path / 'none'}: there is no bundle here; run `vqa train` first"
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 2000, -1])
+def test_a_truncated_file_is_refused_in_one_line(path, keep):
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(BundleError, match="is no bundle, or a damaged one") as caught:
+        load_bundle(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_flipped_bytes_in_the_head_never_give_another_error(path):
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for at in rng.integers(0, 1500, 60):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x15]) + whole[at + 1 :])
+        try:
+            load_bundle(path)
+        except BundleError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"weight": np.ones(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(BundleError, match="is no bundle, or a damaged one"):
+        load_bundle(tmp_path / "model.safetensors")
+
+
+def rewrite(path, change):
+    """Change the JSON of a bundle, or its tensors."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    with safe_open(path, framework="numpy") as file:
+        document = json.loads(file.metadata()["vqa_bundle"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(document, tensors)
+    save_file(tensors, path, metadata={"vqa_bundle": json.dumps(document)})
+
+
+def test_a_bundle_of_another_schema_says_so(path):
+    rewrite(path, lambda document, _: document.update(schema=2))
+    with pytest.raises(BundleError, match="is of schema 2, this version reads 1"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document, tensors: tensors.update({"network.score.bias": np.full((2, 1), np.nan, np.float32)}),
+        lambda document, tensors: tensors.update({"network.score.bias": np.zeros((1, 1), np.float32)}),
+        lambda document, tensors: tensors.pop("network.second.gain"),
+        lambda document, tensors: tensors.update({"scaler.0.means": np.zeros(5)}),
+        lambda document, tensors: document["regressor"].update(mos_std=float("inf")),
+        lambda document, tensors: document["regressor"].update(epochs=[1]),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(path, change):
+    rewrite(path, change)
+    with pytest.raises(BundleError, match="its numbers are damaged; run `vqa train` again"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("models", [[], None, HEADER["models"][:1], [*HEADER["models"][:1], {"name": "timm:b"}]])
+def test_a_header_that_does_not_name_every_backbone_is_refused(path, tmp_path, fitted, models):
+    with pytest.raises(BundleError, match="does not name the 2 backbones"):
+        save_bundle(tmp_path / "new", fitted, {"models": models})
+    assert not (tmp_path / "new").exists()
+    rewrite(path, lambda document, _: document["header"].update(models=models))
+    with pytest.raises(BundleError, match="does not name the 2 backbones"):
+        load_bundle(path)
+
+
+def test_features_of_another_fingerprint_or_none_are_refused_by_name(path):
+    bundle = load_bundle(path)
+    bundle.require({"timm:a": "aaaa", "timm:b": "bbbb", "timm:c": "cccc"})
+    with pytest.raises(BundleError, match="timm:b: features have fingerprint cccc, the bundle was trained on bbbb"):
+        bundle.require({"timm:a": "aaaa", "timm:b": "cccc"})
+    with pytest.raises(BundleError, match="timm:b: its features are missing"):
+        bundle.require({"timm:a": "aaaa"})
+
+
+def test_blocks_that_are_missing_or_of_another_width_are_refused_by_name(path):
+    bundle = load_bundle(path)
+    with pytest.raises(BundleError, match="timm:b: its features are missing"):
+        bundle.predict({"timm:a": np.ones((2, 4))})
+    with pytest.raises(BundleError, match=r"timm:b: features of shape \(2, 4\), but the bundle takes \(N, 3\)"):
+        bundle.predict({"timm:a": np.ones((2, 4)), "timm:b": np.ones((2, 4))})
