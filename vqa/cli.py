@@ -106,9 +106,9 @@ def demo(folder: Path) -> None:
     Example:
       vqa demo
     """
-    from vqa import pipeline, tables
+    from vqa import pipeline, tables, terminal
 
-    with tables.Bars() as bars:
+    with terminal.Bars() as bars:
         report = pipeline.run_demo(folder, progress=bars)
     tables.print_demo(report)
     sys.exit(DONE if report.extraction.complete else INCOMPLETE)
@@ -127,10 +127,10 @@ def models(pattern: str | None, *, pool: str | None, folder: Path, as_json: bool
       vqa models --pool hub
       vqa models 'open_clip:ViT-B-32/*'
     """
-    from vqa import pipeline, tables
+    from vqa import pipeline, tables, terminal
 
     listed = pipeline.list_models(pattern, pool=pool, folder=folder)
-    (tables.print_json if as_json else tables.print_models)(listed)
+    (terminal.print_json if as_json else tables.print_models)(listed)
 
 
 @cli.command()
@@ -146,11 +146,11 @@ def extract(models: tuple[str, ...], *, retry_failed: bool, folder: Path, as_jso
       vqa extract --models all
       vqa extract --models bundled --models timm:resnet50.a1_in1k
     """
-    from vqa import pipeline, tables
+    from vqa import pipeline, tables, terminal
 
-    with tables.Bars() as bars:
+    with terminal.Bars() as bars:
         report = pipeline.extract_features(folder, models, retry_failed=retry_failed, progress=bars)
-    (tables.print_json if as_json else tables.print_extraction)(report)
+    (terminal.print_json if as_json else tables.print_extraction)(report)
     sys.exit(DONE if report.complete else INCOMPLETE)
 
 
@@ -165,10 +165,10 @@ def select(top_k: int | None, *, folder: Path, as_json: bool) -> None:
     Example:
       vqa select --top-k 4
     """
-    from vqa import pipeline, tables
+    from vqa import pipeline, tables, terminal
 
     selection = pipeline.rank_models(folder, top_k=top_k)
-    (tables.print_json if as_json else tables.print_selection)(selection)
+    (terminal.print_json if as_json else tables.print_selection)(selection)
 
 
 @cli.command()
@@ -182,11 +182,11 @@ def train(*, cached: bool, folder: Path, as_json: bool) -> None:
     Example:
       vqa train --cached
     """
-    from vqa import pipeline, tables
+    from vqa import pipeline, tables, terminal
 
-    with tables.Bars() as bars:
+    with terminal.Bars() as bars:
         report = pipeline.train_regressor(folder, cached=cached, progress=bars)
-    (tables.print_json if as_json else tables.print_training)(report)
+    (terminal.print_json if as_json else tables.print_training)(report)
 
 
 @cli.command()
@@ -201,11 +201,11 @@ def evaluate(splits: int | None, *, top_k: int | None, folder: Path, as_json: bo
     Example:
       vqa evaluate --splits 100
     """
-    from vqa import pipeline, tables
+    from vqa import pipeline, tables, terminal
 
-    with tables.Bars() as bars:
+    with terminal.Bars() as bars:
         report = pipeline.evaluate_workspace(folder, splits=splits, top_k=top_k, progress=bars)
-    (tables.print_json if as_json else tables.print_evaluation)(report)
+    (terminal.print_json if as_json else tables.print_evaluation)(report)
 
 
 @cli.command()
@@ -221,11 +221,11 @@ def score(videos: tuple[Path, ...], *, model: Path | None, device: str, folder: 
     Example:
       vqa score clip.mp4 other.mkv --model scorer.vqa
     """
-    from vqa import pipeline, tables
+    from vqa import pipeline, tables, terminal
 
-    with tables.Bars() as bars:
+    with terminal.Bars() as bars:
         report = pipeline.score_videos(videos, model or folder / "scorer.vqa", device=device, progress=bars)
-    (tables.print_json if as_json else tables.print_scores)(report)
+    (terminal.print_json if as_json else tables.print_scores)(report)
     sys.exit(DONE if report.complete else INCOMPLETE)
 
 
@@ -244,10 +244,10 @@ def info(*, folder: Path, as_json: bool) -> None:
     Example:
       vqa cache info
     """
-    from vqa import pipeline, tables
+    from vqa import pipeline, tables, terminal
 
     report = pipeline.describe_cache(folder)
-    (tables.print_json if as_json else tables.print_cache)(report)
+    (terminal.print_json if as_json else tables.print_cache)(report)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -1,28 +1,11 @@
-"""Reports as text: tables on stdout, bars and messages on stderr, JSON where asked."""
+"""Reports as text: one function for each."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
     from vqa.pipeline import (
@@ -38,94 +21,7 @@ if TYPE_CHECKING:
     )
     from vqa.records import Failure
 
-_PIPE_WIDTH = 160
 _SHOWN = 20
-
-
-def _console(*, stderr: bool) -> Console:
-    """Return a console that takes no text for markup; in a pipe it is wide, since nobody can widen it."""
-    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _PIPE_WIDTH
-    return console
-
-
-def say(text: str) -> None:
-    """Print one result line."""
-    _console(stderr=False).print(text, soft_wrap=True)
-
-
-def complain(text: str) -> None:
-    """Print one message on stderr."""
-    _console(stderr=True).print(Text(" ".join(text.split())), soft_wrap=True)
-
-
-def print_json(report: Any) -> None:
-    """Print a report, or a list of them, as JSON."""
-    sys.stdout.write(json.dumps(_plain(report), indent=2) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    """Turn frozen records, paths and arrays into what JSON knows; NaN becomes null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float) and value != value:
-        return None
-    return str(value) if isinstance(value, Path) else value
-
-
-class Bars:
-    """A progress bar for each long step, on stderr."""
-
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description:<24}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self._console = _console(stderr=True)
-        self._progress = Progress(*columns, console=self._console)
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._tasks:  # bars that never were would leave an empty line above an error
-            self._progress.stop()
-
-    def update(self, step: str, done: int, total: int) -> None:
-        """Draw a step's bar."""
-        if step not in self._tasks:
-            self._progress.start()
-            self._tasks[step] = self._progress.add_task(step, total=total)
-        self._progress.update(self._tasks[step], completed=done, total=total)
-
-    def note(self, message: str) -> None:
-        """Print a line above the bars."""
-        self._console.print(Text(" ".join(message.split())), soft_wrap=True)
-
-
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "") -> None:
-    """Print a table; columns whose names stand in `right`, divided by spaces, are aligned right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        is_number = name in right.split()
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    say(f"\n{title}")
-    _console(stderr=False).print(table)
 
 
 def _names(names: Sequence[str], count: int = 5) -> str:
@@ -137,7 +33,7 @@ def print_failures(failures: Sequence[Failure]) -> None:
     if not failures:
         return
     rows = [(failure.video, failure.candidate, failure.stage, failure.reason) for failure in failures[:_SHOWN]]
-    _table(f"{len(failures)} failed", ("video", "model", "stage", "reason"), rows)
+    print_table(f"{len(failures)} failed", ("video", "model", "stage", "reason"), rows)
     if len(failures) > _SHOWN:
         say(f"... and {len(failures) - _SHOWN} more; all are in the cache's folder `failures`")
 
@@ -169,7 +65,7 @@ def print_extraction(report: ExtractionReport) -> None:
         for row in report.candidates
     ]
     columns = ("model", "precision", "added", "cached", "failed", "seconds")
-    _table(f"{report.videos} videos", columns, rows, right="added cached failed seconds")
+    print_table(f"{report.videos} videos", columns, rows, right="added cached failed seconds")
     for name, reason in report.unavailable.items():
         say(f"not run: {name}: {reason}")
     if report.missing:
@@ -201,7 +97,7 @@ def print_selection(selection: Selection) -> None:
     title = (
         f"DBI on {selection.videos} videos in {len(selection.cluster_sizes)} MOS clusters ({sizes}); smaller is better"
     )
-    _table(title, columns, rows, right="rank DBI width ms/video")
+    print_table(title, columns, rows, right="rank DBI width ms/video")
     if narrow:
         say(f"^ fewer than {selection.common_width} features; its DBI is not comparable to the others'")
     for merge in selection.merges:
@@ -236,7 +132,7 @@ def print_evaluation(report: EvaluationReport) -> None:
     by = f"by content ({report.groups} contents)" if report.groups else "by video"
     share = f"{100 * (1 - report.test_fraction):.0f}/{100 * report.test_fraction:.0f}"
     title = f"{len(report.splits)} random {share} splits {by}, {report.videos} videos; models chosen in each split"
-    _table(title, ("test rows", "median", "std"), rows, right="median std")
+    print_table(title, ("test rows", "median", "std"), rows, right="median std")
     _say_note(report.note)
     say(f"Written: {', '.join(str(file) for file in report.files)} (splits SHA-256 {report.splits_sha256[:12]})")
 
@@ -247,29 +143,26 @@ def print_scores(report: ScoreReport) -> None:
         (str(row.video), "-" if row.score is None else f"{row.score:.2f}", row.reason or "ok") for row in report.scores
     ]
     low, high = report.scale
-    _table(f"Scores on the scale {low:g} (worst) to {high:g} (best)", ("video", "score", "status"), rows, right="score")
+    print_table(
+        f"Scores on the scale {low:g} (worst) to {high:g} (best)", ("video", "score", "status"), rows, right="score"
+    )
     seen = f"labels from {report.mos_range[0]:.4g} to {report.mos_range[1]:.4g}"
     say(f"Trained on {report.videos} videos with {seen}, features of {', '.join(report.models)}.")
     _say_note(report.labels)
 
 
 def print_models(models: Sequence[ListedModel]) -> None:
-    """Print candidates."""
-    rows = [
-        (
-            model.spec,
-            model.row.pretext if model.row else "-",
-            model.row.pretraining if model.row else "-",
-            str(model.row.width) if model.row else "-",
-            model.row.input if model.row else "-",
-            model.row.licence if model.row else "-",
-            "-" if model.cost_ms is None else f"{model.cost_ms:.0f}",
-            str(model.cached_videos or "-"),
-        )
-        for model in models
-    ]
-    columns = ("model", "pretext task", "pretraining", "width", "input", "licence", "ms/video", "cached")
-    _table(f"{len(models)} candidates", columns, rows, right="width ms/video cached")
+    """Print candidates; what the workspace's cache knows of them only if it knows something."""
+    known = any(model.cached_videos for model in models)
+    rows = []
+    for model in models:
+        row = model.row
+        told = (row.pretext, row.pretraining, str(row.width), row.input, row.licence) if row else ("-",) * 5
+        cost = "-" if model.cost_ms is None else f"{model.cost_ms:.0f}"
+        rows.append((model.spec, *told, *((cost, str(model.cached_videos or "-")) if known else ())))
+    columns = ["model", "pretext task", "pretraining", "width", "input", "licence"]
+    columns += ["ms/video", "cached"] if known else []
+    print_table(f"{len(models)} candidates", columns, rows, right="width ms/video cached")
 
 
 def print_cache(report: CacheReport) -> None:
@@ -289,7 +182,7 @@ def print_cache(report: CacheReport) -> None:
         for stored in report.candidates
     ]
     columns = ("model", "fingerprint", "precision", "videos", "segments", "MB", "width", "weights", "since")
-    _table(str(report.root), columns, rows, right="videos segments MB width")
+    print_table(str(report.root), columns, rows, right="videos segments MB width")
     print_failures(report.failures)
 
 
