@@ -41,7 +41,7 @@ def test_eleven_videos_are_too_few_for_six_bins_and_the_message_says_what_to_do(
     with pytest.raises(DegenerateDataError) as caught:
         mos_clusters(np.arange(11.0))
     assert str(caught.value) == (
-        "11 labelled videos are too few for 6 MOS bins, which need 12; add labelled videos, or lower --bins"
+        "11 labelled videos are too few for 6 MOS bins, which need 12; add labelled videos, or lower bins in vqa.toml"
     )
 
 

@@ -77,7 +77,7 @@ def _check(mos: NDArray[np.float64], bins: int, rule: str) -> None:
     if len(mos) < _FEWEST_ROWS * bins:
         raise DegenerateDataError(
             f"{len(mos)} labelled videos are too few for {bins} MOS bins, which need {_FEWEST_ROWS * bins}; "
-            "add labelled videos, or lower --bins"
+            "add labelled videos, or lower bins in vqa.toml"
         )
     if mos.min() == mos.max():
         raise DegenerateDataError(f"all {len(mos)} videos have the MOS {mos[0]:g}; check the labels' MOS column")

@@ -76,7 +76,9 @@ def cluster_index(space: NDArray[np.float64], labels: NDArray[np.intp]) -> float
     """
     clusters = np.unique(labels)
     if len(clusters) < 2:
-        raise DegenerateDataError("all videos fall into one MOS cluster; add videos of other quality, or change --bins")
+        raise DegenerateDataError(
+            "all videos fall into one MOS cluster; add videos of other quality, or raise bins in vqa.toml"
+        )
     centres = np.stack([space[labels == cluster].mean(0) for cluster in clusters])
     if np.allclose(centres, centres[0]):
         raise DegenerateDataError("features have the same mean in every MOS cluster")
