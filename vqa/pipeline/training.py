@@ -33,7 +33,7 @@ class TrainingReport:
     weights: Mapping[str, float]
     """Fusion weight of each chosen candidate; they sum to 1."""
     epochs: tuple[int, ...]
-    """Epochs each restart kept, by its inner validation rows."""
+    """Epochs each restart kept: by its inner validation rows, or all of them where rows are too few to hold any out."""
     failures: tuple[Failure, ...]
     """Training videos left out because they failed."""
 
