@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqa.extract.sampling import sample_frames
+from vqa.extract.sampling import sample_dense_clips, sample_frames, sample_runs
 
 
 def test_takes_the_frames_at_the_centres_of_equal_parts() -> None:
@@ -38,3 +38,51 @@ def test_every_index_exists_and_time_never_runs_back(gaps: list[float], count: i
     assert chosen.min() >= 0
     assert chosen.max() < len(pts)
     assert (np.diff(chosen) >= 0).all()
+
+
+RAMP = np.arange(8.0)
+"""Eight frames of a second each."""
+
+
+def test_runs_begin_with_the_frame_on_screen_and_stay_whole() -> None:
+    assert sample_runs(RAMP, 8.0, count=2, run=3).tolist() == [[2, 3, 4], [5, 6, 7]]
+    assert sample_runs(RAMP, 8.0, count=4, run=1).tolist() == [[1], [3], [5], [7]]
+
+
+def test_equal_runs_are_given_once_and_a_short_video_repeats_its_last_frame() -> None:
+    assert sample_runs(RAMP[:2], 2.0, count=4, run=3).tolist() == [[0, 1, 1]]
+    assert sample_runs(RAMP[:3], 3.0, count=8, run=3).tolist() == [[0, 1, 2]]
+
+
+def test_dense_clips_have_the_networks_rate_whatever_the_videos() -> None:
+    pts = np.arange(80) / 10  # 8 s at 10 frames a second; clips of 4 frames at 5 a second last .8 s
+    found = sample_dense_clips(pts, 8.0, clips=2, clip_frames=4, fps=5.0)
+    assert found.tolist() == [[17, 19, 21, 23], [57, 59, 61, 63]]
+    faster = sample_dense_clips(np.arange(240) / 30, 8.0, clips=2, clip_frames=4, fps=5.0)
+    assert faster.tolist() == [[51, 57, 63, 69], [171, 177, 183, 189]]
+
+
+def test_dense_clips_at_the_ends_are_shifted_inwards() -> None:
+    pts = np.arange(20) / 10
+    found = sample_dense_clips(pts, 2.0, clips=3, clip_frames=3, fps=2.0)  # 1.5 s of 2 s
+    assert found.tolist() == [[2, 7, 12], [5, 10, 15], [7, 12, 17]]
+
+
+def test_a_video_shorter_than_a_clip_is_one_clip_over_all_of_it() -> None:
+    assert sample_dense_clips(RAMP, 8.0, clips=4, clip_frames=4, fps=0.25).tolist() == [[1, 3, 5, 7]]
+
+
+@given(
+    st.lists(st.floats(0.001, 2), min_size=1, max_size=60),
+    st.integers(1, 6),
+    st.integers(1, 20),
+    st.floats(0.2, 60),
+)
+def test_dense_clips_never_leave_the_video(gaps: list[float], clips: int, clip_frames: int, fps: float) -> None:
+    pts = np.concatenate([[0.0], np.cumsum(gaps)])
+    found = sample_dense_clips(pts, float(pts[-1]) + 0.04, clips=clips, clip_frames=clip_frames, fps=fps)
+    assert 1 <= len(found) <= clips
+    assert found.shape[1] == clip_frames
+    assert found.min() >= 0
+    assert found.max() < len(pts)
+    assert (np.diff(found, axis=1) >= 0).all()

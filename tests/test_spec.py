@@ -6,7 +6,7 @@ import json
 import pytest
 
 from vqa.errors import UnknownModelError
-from vqa.extract.spec import Candidate, InputSpec, ModelSpec, parse_spec
+from vqa.extract.spec import Candidate, InputSpec, ModelSpec, NativeInput, Plan, parse_spec, plan_candidate
 
 INPUT = InputSpec(resize=(256,), crop=(224, 224), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CANDIDATE = Candidate(ModelSpec("timm", "resnet50.a1_in1k"), INPUT, "hub:timm/resnet50.a1_in1k", "float32")
@@ -79,7 +79,7 @@ def test_the_place_of_a_weights_file_does_not_change_the_fingerprint() -> None:
 def test_the_frame_count_of_the_workspace_does_not_touch_a_video_network() -> None:
     clip = dataclasses.replace(CANDIDATE, input=dataclasses.replace(INPUT, clip_frames=16))
     more = dataclasses.replace(clip, spec=dataclasses.replace(clip.spec, frames=32))
-    assert clip.frames == more.frames == 16
+    assert clip.clip_frames == more.clip_frames == 16
     assert clip.fingerprint == more.fingerprint
 
 
@@ -88,3 +88,45 @@ def test_details_hold_the_whole_spec_and_the_decoding_rules() -> None:
     assert details["model"] == "timm:resnet50.a1_in1k"
     assert details["input"]["crop"] == [224, 224]
     assert details["decoding"]["matrix"].startswith("from the stream's tag")
+
+
+@pytest.mark.parametrize(
+    ("text", "view", "clips"),
+    [
+        ("timm:resnet50.a1_in1k@fragments", "fragments", 0),
+        ("torchvision:r3d_18@dense4", "resize", 4),
+        ("torchvision:r3d_18/KINETICS400_V1@crop@dense12", "crop", 12),
+    ],
+)
+def test_views_and_dense_clips_are_part_of_the_text(text: str, view: str, clips: int) -> None:
+    spec = parse_spec(text)
+    assert (spec.view, spec.clips) == (view, clips)
+    assert str(spec) == text
+
+
+@pytest.mark.parametrize("text", ["timm:resnet50@dense0", "timm:resnet50@dense", "timm:resnet50@dense4@crop"])
+def test_other_orders_and_no_clips_at_all_are_refused(text: str) -> None:
+    with pytest.raises(UnknownModelError):
+        parse_spec(text)
+
+
+def test_image_networks_take_no_dense_clips() -> None:
+    with pytest.raises(UnknownModelError, match="only video networks take dense clips; leave out @dense4"):
+        plan_candidate(parse_spec("timm:resnet50@dense4"), Plan(INPUT, "none"), "float32")
+
+
+def test_measures_of_whole_frames_have_no_view() -> None:
+    with pytest.raises(UnknownModelError, match="it measures whole frames as they are; leave out @crop"):
+        plan_candidate(parse_spec("classic:nss@crop"), Plan(NativeInput(), "none"), "float32")
+
+
+def test_dense_clips_are_another_candidate() -> None:
+    clip = dataclasses.replace(CANDIDATE, input=dataclasses.replace(INPUT, clip_frames=16, clip_fps=15.0))
+    dense = dataclasses.replace(clip, spec=dataclasses.replace(clip.spec, clips=4))
+    assert dense.fingerprint != clip.fingerprint
+
+
+def test_dense_clips_of_a_network_of_unknown_frame_rate_are_refused() -> None:
+    plan = Plan(dataclasses.replace(INPUT, clip_frames=16, clip_fps=0.0), "none")
+    with pytest.raises(UnknownModelError, match="x:y@dense2: no frame rate is known"):
+        plan_candidate(parse_spec("x:y@dense2"), plan, "float32")

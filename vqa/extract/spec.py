@@ -24,20 +24,24 @@ DECODING_RULES = {
 """How video files become frames; recorded with the features, and part of every fingerprint."""
 
 DEFAULT_VIEW = "resize"
-VIEWS = (DEFAULT_VIEW,)
+VIEWS = (DEFAULT_VIEW, "crop", "fragments")
 DEFAULT_FRAMES = 8
 PRECISIONS = ("float32", "bfloat16")
 WEIGHT_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
-_TEXT = re.compile(r"(?P<backend>[a-z_]\w*):(?P<name>[^/@\s]+)(?:/(?P<weights>[^@\s]+))?(?:@(?P<view>[^@/\s]+))?")
+_TEXT = re.compile(
+    r"(?P<backend>[a-z_]\w*):(?P<name>[^/@\s]+)(?:/(?P<weights>[^@\s]+))?"
+    r"(?:@(?P<view>(?!dense\d)[^@/\s]+))?(?:@dense(?P<clips>[1-9]\d*))?"
+)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A candidate as a user names it: backbone, weights, view and frame count.
 
-    Text form: `BACKEND:NAME[/WEIGHTS][@VIEW]`, such as `open_clip:ViT-B-32/openai` or `timm:resnet50.a1_in1k`.
-    WEIGHTS is one of the library's tags, or a local file that ends in .safetensors, .pth, .pt or .bin.
+    Text form: `BACKEND:NAME[/WEIGHTS][@VIEW][@denseN]`, such as `open_clip:ViT-B-32/openai`,
+    `timm:resnet50.a1_in1k@fragments` or `torchvision:r3d_18@dense4`. WEIGHTS is one of the library's tags, or a local
+    file that ends in .safetensors, .pth, .pt or .bin.
     """
 
     backend: str
@@ -46,11 +50,14 @@ class ModelSpec:
     view: str = DEFAULT_VIEW
     frames: int = DEFAULT_FRAMES
     """Frames sampled from each video; a video network takes the number it was trained on instead."""
+    clips: int = 0
+    """Of a video network: 0 for one clip spread over the whole video (the paper's), else how many dense clips."""
 
     def __str__(self) -> str:
         weights = f"/{self.weights}" if self.weights else ""
         view = f"@{self.view}" if self.view != DEFAULT_VIEW else ""
-        return f"{self.backend}:{self.name}{weights}{view}"
+        dense = f"@dense{self.clips}" if self.clips else ""
+        return f"{self.backend}:{self.name}{weights}{view}{dense}"
 
     @property
     def weights_are_a_file(self) -> bool:
@@ -66,13 +73,15 @@ def parse_spec(text: str, *, frames: int = DEFAULT_FRAMES) -> ModelSpec:
     """
     match = _TEXT.fullmatch(text)
     if match is None:
-        raise UnknownModelError(f"{text!r} is no model spec; write BACKEND:NAME[/WEIGHTS][@VIEW], see `vqa models`")
+        raise UnknownModelError(
+            f"{text!r} is no model spec; write BACKEND:NAME[/WEIGHTS][@VIEW][@denseN], see `vqa models`"
+        )
     view = match["view"] or DEFAULT_VIEW
     if view not in VIEWS:
         raise UnknownModelError(f"{text!r}: there is no view {view!r}; use one of: {', '.join(VIEWS)}")
     if frames < 1:
         raise UnknownModelError(f"{text!r}: {frames} frames can't be sampled; use 1 or more")
-    return ModelSpec(match["backend"], match["name"], match["weights"] or "", view, frames)
+    return ModelSpec(match["backend"], match["name"], match["weights"] or "", view, frames, int(match["clips"] or 0))
 
 
 @dataclass(frozen=True)
@@ -93,16 +102,30 @@ class InputSpec:
     """`bicubic` or `bilinear`."""
     antialias: bool = True
     clip_frames: int = 0
-    """0 for an image network; else the number of frames of the one clip a video network takes."""
+    """0 for an image network; else the number of frames of a clip that a video network takes."""
+    clip_fps: float = 0.0
+    """Frames per second of a dense clip: the rate at which a video network saw its training clips; 0 if not known."""
+
+
+@dataclass(frozen=True)
+class NativeInput:
+    """A candidate that measures frames as they are: full resolution, R'G'B', no resizing, no weights.
+
+    Its network maps uint8 runs of consecutive frames (B, run, 3, H, W) to features (B, D) and works where the video is
+    decoded, so that no full frame ever waits.
+    """
+
+    run: int = 1
+    """Consecutive frames of each instant: 1 for measures of single frames, more for measures of change."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a backend knows of a model before its weights are read."""
 
-    input: InputSpec
+    input: InputSpec | NativeInput
     weights_id: str
-    """Names the weights: `hub:REPOSITORY`, `sha256:HEX`, or a library's own tag."""
+    """Names the weights: `hub:REPOSITORY`, `sha256:HEX`, a library's own tag, or `none` where there are none."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +133,7 @@ class Candidate:
     """Everything that decides a candidate's numbers."""
 
     spec: ModelSpec
-    input: InputSpec
+    input: InputSpec | NativeInput
     weights_id: str
     precision: str
     """`float32` or `bfloat16`."""
@@ -120,14 +143,14 @@ class Candidate:
         return str(self.spec)
 
     @property
-    def frames(self) -> int:
-        """Frames needed of each video."""
-        return self.input.clip_frames or self.spec.frames
+    def clip_frames(self) -> int:
+        """0 for a candidate that takes single frames, else frames of a video network's clip."""
+        return self.input.clip_frames if isinstance(self.input, InputSpec) else 0
 
     @property
     def details(self) -> str:
         """All fields as canonical JSON; a video network's numbers do not depend on the spec's frame count."""
-        values = asdict(replace(self, spec=replace(self.spec, frames=self.frames)))
+        values = asdict(replace(self, spec=replace(self.spec, frames=self.clip_frames or self.spec.frames)))
         values |= {"model": str(self.spec), "decoding": DECODING_RULES}
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
@@ -147,5 +170,18 @@ class Candidate:
 
 
 def plan_candidate(spec: ModelSpec, plan: Plan, precision: str) -> Candidate:
-    """Join a spec with what its backend knows of it."""
+    """Join a spec with what its backend knows of it.
+
+    Raises:
+        UnknownModelError: dense clips are asked of something that takes no clips or whose rate is not known, or a view
+            of something that has none.
+    """
+    if spec.clips and (isinstance(plan.input, NativeInput) or not plan.input.clip_frames):
+        raise UnknownModelError(f"{spec}: only video networks take dense clips; leave out @dense{spec.clips}")
+    if spec.clips and isinstance(plan.input, InputSpec) and not plan.input.clip_fps:
+        raise UnknownModelError(
+            f"{spec}: no frame rate is known that its dense clips should have; leave out @dense{spec.clips}"
+        )
+    if isinstance(plan.input, NativeInput) and spec.view != DEFAULT_VIEW:
+        raise UnknownModelError(f"{spec}: it measures whole frames as they are; leave out @{spec.view}")
     return Candidate(spec, plan.input, plan.weights_id, precision)

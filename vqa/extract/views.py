@@ -1,12 +1,21 @@
-"""Frames -> model input: a view turns a decoded frame into the network's pixels.
+"""Frames -> model input: a view turns a decoded frame into the network's pixels; docs/views.md draws them.
 
-`resize` is the evaluation transform of the weights' own library: resize, then centre crop. It is computed on uint8
-tensors with antialiasing, which agrees with PIL's to a feature cosine of .99999 and is several times faster.
+- `resize`: the evaluation transform of the weights' own library, resize then centre crop, the paper's. On uint8 tensors
+  with antialiasing, which agrees with PIL's to a feature cosine of .99999 and is several times faster.
+- `crop`: the middle of the frame at native resolution, of the network's input size.
+- `fragments`: a grid of native-resolution patches, as in H. Wu et al., "FAST-VQA: Efficient end-to-end video quality
+  assessment with fragment sampling", ECCV 2022, section 3.1: about 32 pixels a side, 7 x 7 for an input of 224. They
+  draw each patch's place in its cell at random, for each video anew; ours is the middle of the cell, so that the
+  frame's size alone decides it and all frames of a clip show the same patches.
+
+A frame smaller than the input is first enlarged, its shape kept, until both sides reach it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,6 +27,8 @@ from torchvision.transforms.v2 import functional as transforms
 from vqa.extract.spec import Candidate, InputSpec
 
 _MODES = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
+_PATCH = 32
+"""Pixels a side of a fragment that are aimed at."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,7 @@ class View:
 
     name: str
     resize: tuple[int, ...]
+    """Empty for the views of native resolution."""
     crop: tuple[int, int]
     interpolation: str
     antialias: bool
@@ -37,8 +49,11 @@ class View:
 
 
 def view_of(candidate: Candidate) -> View:
-    """Return the view a candidate looks at."""
+    """Return the view a candidate looks at; those of native resolution depend on the input's size alone."""
     spec = candidate.input
+    assert isinstance(spec, InputSpec), "native candidates measure frames as they are"
+    if candidate.spec.view in _NATIVE:
+        return View(candidate.spec.view, (), spec.crop, "bicubic", antialias=True)
     return View(candidate.spec.view, spec.resize, spec.crop, spec.interpolation, spec.antialias)
 
 
@@ -54,11 +69,67 @@ def render(rgb: NDArray[np.uint8], view: View) -> Tensor:
     """
     # A (H, W, C) array seen as (C, H, W) is channels-last, for which torch resizes uint8 fastest.
     frame = torch.from_numpy(rgb).permute(2, 0, 1)
-    frame = transforms.resize(
-        frame, list(view.resize), interpolation=_MODES[view.interpolation], antialias=view.antialias
+    if view.name in _NATIVE:
+        return _NATIVE[view.name](_enlarged(frame, view), view.crop)
+    return _crop(_resized(frame, view.resize, view), view.crop)
+
+
+def _resized(frame: Tensor, size: Sequence[int], view: View) -> Tensor:
+    resized: Tensor = transforms.resize(
+        frame, list(size), interpolation=_MODES[view.interpolation], antialias=view.antialias
     )
-    cropped: Tensor = transforms.center_crop(frame, list(view.crop))
+    return resized
+
+
+def _enlarged(frame: Tensor, view: View) -> Tensor:
+    """Enlarge a frame that does not cover the input, its shape kept, until it just does."""
+    _, height, width = frame.shape
+    scale = max(view.crop[0] / height, view.crop[1] / width)
+    if scale <= 1:
+        return frame
+    # Rounding up never falls short of the input, not even where the product is a hair too small.
+    size = [max(need, round(side * scale)) for side, need in zip((height, width), view.crop, strict=True)]
+    return _resized(frame, size, view)
+
+
+def _crop(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the middle of a frame (3, H, W): (3, h, w)."""
+    cropped: Tensor = transforms.center_crop(frame, list(size))
     return cropped.contiguous()
+
+
+def _fragments(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """Put a grid of patches of a frame (3, H, W) side by side: (3, h, w)."""
+    rows, columns = (fragment_positions(length, need) for length, need in zip(frame.shape[1:], size, strict=True))
+    return frame[:, rows][:, :, columns].contiguous()
+
+
+def fragment_positions(length: int, size: int) -> Tensor:
+    """Return which pixels along one side of a frame its fragments show.
+
+        |   cell 0   |   cell 1   |   cell 2   |     length = 288, size = 96, three patches of 32
+        |    xxxx    |    xxxx    |    xxxx    |     x: the patch in the middle of each cell
+            32..63      128..159     224..255
+
+    Args:
+        length: Of the frame's side, at least `size`.
+        size: Of the input's side. Its patches are as equal as can be, as near to 32 pixels as can be.
+
+    Returns:
+        Positions in ascending order, shape (size,), int64.
+    """
+    cells = max(1, round(size / _PATCH))
+    bounds = [cell * size // cells for cell in range(cells + 1)]
+    positions = []
+    for cell, (begin, end) in enumerate(pairwise(bounds)):
+        # What the frame has more than the input is shared out: half a cell's share before its patch, half behind it.
+        first = begin + (2 * cell + 1) * (length - size) // (2 * cells)
+        positions.append(torch.arange(first, first + end - begin))
+    return torch.cat(positions)
+
+
+_NATIVE: Mapping[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"crop": _crop, "fragments": _fragments}
+"""Views of native resolution, by the name they have in a spec."""
 
 
 def normalise(frames: Tensor, spec: InputSpec) -> Tensor:
