@@ -1,21 +1,31 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from media import grey_frames, write_video
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import vqa.extract.decoding
-from vqa.errors import VideoError
+from vqa.errors import VideoError, VqaError
+from vqa.extract.backends.timm import PooledFeatures
+from vqa.extract.decoding import bytes_needed, decode_video, read_stamp
 from vqa.extract.engine import EngineOptions, Job, run_jobs
 from vqa.extract.model import Model
+from vqa.extract.running import Result, Runner, Work
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
+from vqa.extract.workers import Slot, slot_count
 from vqa.records import VideoFeatures
 
-GREY = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255, 1 / 255, 1 / 255)}
+CPU = torch.device("cpu")
+GREY: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255, 1 / 255, 1 / 255)}
 
 
 class MeanGrey(nn.Module):
@@ -37,10 +47,12 @@ class Recorded:
         self.features: dict[tuple[str, int], VideoFeatures] = {}
         self.failures: list[tuple[str, int | None, str, str]] = []
         self.decoded_videos: list[str] = []
+        self.frames = 0
         self.seconds = 0.0
 
-    def decoded(self, job: Job, seconds: float) -> None:
+    def decoded(self, job: Job, frames: int, seconds: float) -> None:
         self.decoded_videos.append(job.video)
+        self.frames += frames
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
         self.features[job.video, model] = features
@@ -53,14 +65,26 @@ class Recorded:
 def model(*, frames: int = 4, clip_frames: int = 0, crop: int = 32, network: nn.Module | None = None) -> Model:
     spec = InputSpec(resize=(crop,), crop=(crop, crop), clip_frames=clip_frames, **GREY)  # type: ignore[arg-type]
     candidate = Candidate(ModelSpec("fake", f"mean{crop}", frames=frames), spec, "none", "float32")
-    return Model(candidate, network or MeanGrey(), "0" * 64, torch.device("cpu"))
+    return Model(candidate, network or MeanGrey(), "0" * 64)
 
 
 def videos(folder: Path, count: int) -> list[Path]:
     return [write_video(folder / f"{i}.mp4", grey_frames(range(10 + i, 250, 10))) for i in range(count)]
 
 
-def run(paths: list[Path], models: list[Model], **options: int) -> Recorded:
+def textured_frames(count: int, *, seed: int) -> list[NDArray[np.uint8]]:
+    random = np.random.default_rng(seed)
+    return [random.integers(0, 256, (64, 96, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def work(path: Path, *, frames: int) -> Work:
+    """Decode in this process, as a worker does."""
+    candidate = model(frames=frames).candidate
+    slot = Slot(bytes_needed([candidate]))
+    return Work(Job(path.name, path, "", (0,)), slot, decode_video(path, [candidate], {}, slot._memory.buf))
+
+
+def run(paths: list[Path], models: list[Model], **options: Any) -> Recorded:
     sink = Recorded()
     jobs = [Job(path.name, path, path.name, tuple(range(len(models)))) for path in paths]
     run_jobs(jobs, models, sink, EngineOptions(**options))
@@ -77,21 +101,49 @@ def test_each_sampled_frame_has_features_and_its_time(tmp_path: Path) -> None:
 
 def test_batches_span_videos_and_rows_come_back_to_their_own(tmp_path: Path) -> None:
     network = MeanGrey()
-    sink = run(videos(tmp_path, 5), [model(frames=3, network=network)], batch=4)
+    works = [work(write_video(tmp_path / f"{i}.mp4", grey_frames(range(10 + i, 250, 10))), frames=3) for i in range(5)]
+    results: list[Result] = []
+    runner = Runner({0: model(frames=3, network=network)}, CPU, 4)
+    done: SimpleQueue[BaseException | None] = SimpleQueue()
+    runner.start(works, results.append, done.put)
+    assert done.get() is None
+    runner.close()
     assert network.batches == [4, 4, 4, 3]
     for i in range(5):
-        assert sink.features[f"{i}.mp4", 0].values[:, 0].tolist() == [50 + i, 130 + i, 210 + i]
+        assert results[i].work is works[i]
+        assert results[i].values[:, 0].tolist() == pytest.approx([50 + i, 130 + i, 210 + i])
 
 
 def test_features_do_not_depend_on_the_batch_or_the_company(tmp_path: Path) -> None:
     paths = videos(tmp_path, 4)
     together = run(paths, [model(frames=5), model(frames=3, crop=16)], batch=7)
-    tight = run(paths, [model(frames=5), model(frames=3, crop=16)], batch=1, waiting_bytes=1)
+    tight = run(paths, [model(frames=5), model(frames=3, crop=16)], batch=1, workers=1)
     alone = run(paths[2:3], [model(frames=5)], batch=32)
     assert together.features.keys() == tight.features.keys()
     for pair, features in together.features.items():
         assert np.array_equal(features.values, tight.features[pair].values)
     assert np.array_equal(alone.features["2.mp4", 0].values, together.features["2.mp4", 0].values)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_real_network_gives_the_same_bits_alone_and_in_company(tmp_path: Path, precision: str) -> None:
+    torch.manual_seed(0)
+    network = PooledFeatures(timm.create_model("resnet18", pretrained=False)).eval()
+    entry = model(frames=3, crop=64, network=network.to(memory_format=torch.channels_last))
+    entry = replace(entry, candidate=replace(entry.candidate, precision=precision))
+    paths = [write_video(tmp_path / f"{i}.mp4", textured_frames(12, seed=i)) for i in range(3)]
+    together = run(paths, [entry], batch=4)
+    for path in paths:  # one row is left over in company; alone all three come at once, or one by one in pairs
+        for batch in (32, 2):
+            alone = run([path], [entry], batch=batch)
+            assert np.array_equal(alone.features[path.name, 0].values, together.features[path.name, 0].values)
+
+
+def test_a_single_row_is_computed_like_many(tmp_path: Path) -> None:
+    network = MeanGrey()
+    sink = run(videos(tmp_path, 1), [model(frames=3, network=network)], batch=2)
+    assert network.batches == [2, 2]
+    assert sink.features["0.mp4", 0].values[:, 0].tolist() == [50, 130, 210]
 
 
 def test_one_decode_serves_all_models_and_each_distinct_view_is_made_once(
@@ -105,9 +157,19 @@ def test_one_decode_serves_all_models_and_each_distinct_view_is_made_once(
         return render(rgb, view)
 
     monkeypatch.setattr(vqa.extract.decoding, "render", counting)
+    candidates = [model(frames=4).candidate, model(frames=4).candidate, model(frames=2, crop=16).candidate]
+    buffer = memoryview(bytearray(bytes_needed(candidates)))
+    decoded = decode_video(videos(tmp_path, 1)[0], candidates, {}, buffer)
+    assert sorted(rendered) == [16, 16, 32, 32, 32, 32]
+    assert [entry.block for entry in decoded.inputs] == [0, 0, 1]
+    assert decoded.frames == 6
+    assert bytes_needed(candidates) == 4 * 3 * 32 * 32 + 2 * 3 * 16 * 16
+
+
+def test_one_decode_reaches_every_model_of_a_run(tmp_path: Path) -> None:
     sink = run(videos(tmp_path, 1), [model(frames=4), model(frames=4), model(frames=2, crop=16)])
     assert sink.decoded_videos == ["0.mp4"]
-    assert sorted(rendered) == [16, 16, 32, 32, 32, 32]
+    assert sink.frames == 6
     assert len(sink.features) == 3
 
 
@@ -151,6 +213,88 @@ def test_features_that_are_not_finite_fail_that_pair_and_no_other(tmp_path: Path
 
 def test_model_time_is_shared_out_without_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(1000))
-    monkeypatch.setattr("vqa.extract.engine.time.perf_counter", lambda: float(next(ticks)))
-    sink = run(videos(tmp_path, 3), [model(frames=4)], batch=5)
-    assert sink.seconds == pytest.approx(3.0)  # 12 rows in batches of 5, one tick each
+    monkeypatch.setattr("vqa.extract.running.time.perf_counter", lambda: float(next(ticks)))
+    sink = run(videos(tmp_path, 1), [model(frames=4)], batch=2)
+    assert sink.seconds == pytest.approx(2.0)  # 4 rows in batches of 2, one tick each
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(tmp_path: Path) -> None:
+    class Small(MeanGrey):
+        def forward(self, frames: Tensor) -> Tensor:
+            if len(frames) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(frames)
+
+    network = Small()
+    sink = run(videos(tmp_path, 1), [model(frames=5, network=network)], batch=8)
+    assert network.batches == [2, 2, 2]
+    assert sink.features["0.mp4", 0].values[:, 0].tolist() == [30, 80, 130, 170, 220]
+
+
+def test_an_input_that_never_fits_stops_the_run_in_one_line(tmp_path: Path) -> None:
+    class Huge(nn.Module):
+        def forward(self, frames: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(VqaError, match="not even one input fits into the memory of cpu; free it, or use --device cpu"):
+        run(videos(tmp_path, 1), [model(network=Huge())])
+
+
+def test_several_devices_share_the_videos_and_give_the_same_features(tmp_path: Path) -> None:
+    paths = videos(tmp_path, 6)
+    one = run(paths, [model(frames=4), model(frames=2)])
+    two = run(paths, [model(frames=4), model(frames=2)], devices=(torch.device("cpu"), torch.device("cpu", 0)))
+    assert one.features.keys() == two.features.keys()
+    for pair, features in one.features.items():
+        assert np.array_equal(features.values, two.features[pair].values)
+
+
+def test_a_bug_in_a_network_stops_the_run_and_keeps_what_was_stored(tmp_path: Path) -> None:
+    class Buggy(nn.Module):
+        def forward(self, frames: Tensor) -> Tensor:
+            raise KeyError("ours")
+
+    sink = Recorded()
+    models = [model(), model(network=Buggy())]
+    path = videos(tmp_path, 1)[0]
+    with pytest.raises(KeyError, match="ours"):
+        run_jobs([Job("0.mp4", path, "0", (0, 1))], models, sink, EngineOptions())
+    assert set(sink.features) == {("0.mp4", 0)}
+
+
+def test_no_shared_memory_is_left_behind(tmp_path: Path) -> None:
+    before = set(Path("/dev/shm").iterdir())
+    run(videos(tmp_path, 2), [model()])
+    assert {path for path in set(Path("/dev/shm").iterdir()) - before if path.name.startswith("psm_")} == set()
+
+
+def test_too_little_memory_for_two_videos_is_said_before_work_starts(tmp_path: Path) -> None:
+    with pytest.raises(VqaError, match=r"two videos' frames for 1 models take 1 MB, more than --memory \(0 MB\)"):
+        run(videos(tmp_path, 1), [model()], memory_bytes=1000)
+
+
+def test_memory_bounds_how_many_videos_wait() -> None:
+    candidate = model(frames=4).candidate  # 12288 bytes a video
+    assert slot_count([candidate], 10 * 12288, wanted=64) == (10, 12288)
+    assert slot_count([candidate], 100 * 12288, wanted=64) == (64, 12288)
+
+
+def test_a_file_that_changed_since_it_was_hashed_is_refused(tmp_path: Path) -> None:
+    path = videos(tmp_path, 1)[0]
+    stamp = read_stamp(path)
+    path.write_bytes(path.read_bytes() + b"more")
+    sink = Recorded()
+    run_jobs([Job("0.mp4", path, "0", (0,), stamp)], [model()], sink, EngineOptions())
+    assert sink.failures == [
+        ("0.mp4", None, "decode", "the file changed while it was read; run again when it is written to its end")
+    ]
+    assert sink.features == {}
+
+
+def test_a_file_that_vanished_is_refused(tmp_path: Path) -> None:
+    path = videos(tmp_path, 1)[0]
+    stamp = read_stamp(path)
+    path.unlink()
+    sink = Recorded()
+    run_jobs([Job("0.mp4", path, "0", (0,), stamp)], [model()], sink, EngineOptions())
+    assert sink.failures[0][3].startswith("the file can't be opened (No such file or directory)")

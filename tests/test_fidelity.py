@@ -54,7 +54,7 @@ def libraries_own(entry: Candidate) -> torch.Tensor:
 @pytest.mark.parametrize("text", IMAGE_MODELS)
 def test_features_are_those_of_the_librarys_own_transform(text: str) -> None:
     entry = candidate(text)
-    network = load_network(entry, CPU)
+    network = load_network(entry)
     with torch.inference_mode():
         theirs = network(libraries_own(entry))
     ours = run_network(network, torch.stack([render(frame, view_of(entry)) for frame in frames()]), entry)

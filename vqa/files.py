@@ -1,4 +1,4 @@
-"""Files written whole or not at all, hashes, and the user's cache folder."""
+"""Files written whole or not at all, hashes, and where downloads lie."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _CHUNK = 1 << 20
@@ -63,8 +64,42 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Downloads:
+    """Where what is downloaded lies, and whether anything may be downloaded at all."""
+
+    offline: bool = False
+    folder: Path | None = None
+    """In place of the user's cache folder; None for that."""
+
+
+_downloads = Downloads()
+
+
+def downloads() -> Downloads:
+    """Return what holds at this moment, for the whole process."""
+    return _downloads
+
+
+@contextlib.contextmanager
+def downloading(*, offline: bool = False, folder: Path | None = None) -> Iterator[None]:
+    """Settle for the block, in all threads, whether and where to download; a block around this one has the last word.
+
+    So a command line, applied first, wins over a workspace's settings, applied inside.
+    """
+    global _downloads
+    before = _downloads
+    _downloads = Downloads(before.offline or offline, before.folder or folder)
+    try:
+        yield
+    finally:
+        _downloads = before
+
+
 def user_cache_dir() -> Path:
-    """Return the folder for downloads: `$VQA_HOME`, else `$XDG_CACHE_HOME/vqa`, else `~/.cache/vqa`."""
+    """Return the folder for downloads: the one settled, else `$VQA_HOME`, `$XDG_CACHE_HOME/vqa` or `~/.cache/vqa`."""
+    if _downloads.folder is not None:
+        return _downloads.folder
     if home := os.environ.get("VQA_HOME"):
         return Path(home).expanduser()
     if xdg := os.environ.get("XDG_CACHE_HOME"):

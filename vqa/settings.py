@@ -86,12 +86,20 @@ class ExtractSettings:
     batch: int = setting("Frames that a model takes at once.", 32)
     device: str = setting("auto, cpu, cuda or cuda:N.", "auto")
     max_pixels: int = setting("Videos with more pixels a frame are refused.", 8192 * 8192)
+    memory: int = setting("MB of decoded frames that may wait for the models.", 1024)
+    workers: int = setting("Processes that decode videos; 0 for one on each core.", 0)
+    video_seconds: float = setting("Videos that take more seconds to decode are given up.", 600.0)
+    offline: bool = setting("Whether weights come from this machine alone; see `vqa models fetch`.", False)
+    weights_dir: str | None = setting("Folder of weights, in place of the libraries' own download folders.", None)
 
     def __post_init__(self) -> None:
         _check(self.models and all(self.models), "[extract] models names no model; name a pool or a model spec")
         _check_choice(self.precision, _PRECISIONS, "[extract] precision")
         _check(self.device, "[extract] device is empty; write auto, cpu or cuda")
-        _check_least("extract", self, frames=1, batch=1, max_pixels=1)
+        seconds = self.video_seconds
+        _check(math.isfinite(seconds) and seconds > 0, f"[extract] video_seconds is {seconds}; write a number above 0")
+        _check(self.weights_dir != "", "[extract] weights_dir is empty; name a folder, or leave it out")
+        _check_least("extract", self, frames=1, batch=1, max_pixels=1, memory=1, workers=0)
 
 
 @dataclass(frozen=True)

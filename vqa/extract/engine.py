@@ -1,23 +1,45 @@
-"""Decode once, run many: videos are decoded in turn, models run in turn over batches that span videos."""
+"""Decode once, run many: worker processes decode, models run in turn over batches that span videos, results go out.
+
+    decode workers ──► slots (shared memory) ──► rounds: model 1 │ model 2 │ ... ──► sink
+         many                bounded                  one thread for each device      the caller's thread
+
+All three go on at once. A round takes whatever videos are decoded when a device falls free; their slots are then used
+again, so memory depends neither on a video's length nor on how many there are.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vqa.errors import VideoError
-from vqa.extract.decoding import CandidateInput, decode_video
+from vqa.extract.decoding import DecodedInput, DecodedVideo, Stamp
 from vqa.extract.model import Model
+from vqa.extract.running import Result, Runner, Work
+from vqa.extract.spec import NativeInput
 from vqa.extract.video import DEFAULT_MAX_PIXELS
+from vqa.extract.workers import DecodeWorkers, Outcome, Slot, WorkerLimits, slot_count
 from vqa.records import VideoFeatures
+
+CPU_BATCH = 8
+"""Measured on CPUs: larger batches leave the caches and cost up to a fifth more a frame."""
+GPU_BATCH = 64
+DEFAULT_MEMORY_BYTES = 1 << 30
+DEFAULT_VIDEO_SECONDS = 600.0
+_TRIES = 4
+"""How often a video is given to a pool whose workers are killed while they are idle."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +52,37 @@ class Job:
     key: str
     models: tuple[int, ...]
     """Positions in the run's list of models."""
+    stamp: Stamp | None = None
+    """What the file was when its key was found; a file that is another by now is refused."""
 
 
 @dataclass(frozen=True)
 class EngineOptions:
     """Bounds on memory and work."""
 
-    batch: int = 32
-    """Frames per forward pass; a video network gets as many clips as fit, at least one."""
+    batch: int = 0
+    """Frames per forward pass, 0 for what suits the device; a video network gets as many clips as fit, at least one."""
     max_pixels: int = DEFAULT_MAX_PIXELS
     """Larger frames are refused."""
-    waiting_bytes: int = 512 << 20
-    """Decoded views that may wait for the models."""
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    """Decoded views that may be held at once."""
+    workers: int = 0
+    """Decode processes; 0 for one on each core."""
+    video_seconds: float = DEFAULT_VIDEO_SECONDS
+    """A video that takes longer to decode is given up."""
+    devices: tuple[torch.device, ...] = (torch.device("cpu"),)
+    """Where models run, each on its own rounds of videos."""
+
+    def batch_on(self, device: torch.device) -> int:
+        """Return the frames per forward pass on a device."""
+        return self.batch or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
 
 
 class Sink(Protocol):
-    """Where results go; called from the engine's thread, one call at a time."""
+    """Where results go; called from the thread that runs the engine, one call at a time."""
 
-    def decoded(self, job: Job, seconds: float) -> None:
-        """A video was decoded, for all models that need it."""
+    def decoded(self, job: Job, frames: int, seconds: float) -> None:
+        """A video was decoded, for all models that need it; so many of its frames are looked at."""
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
         """One (video, candidate) pair is done; `seconds` is its share of the model's time."""
@@ -57,91 +91,183 @@ class Sink(Protocol):
         """A pair failed, or the whole video where `model` is None."""
 
 
-@dataclass(eq=False)
-class _Waiting:
-    """Decoded videos on their way to the models."""
-
-    jobs: list[Job] = field(default_factory=list)
-    inputs: list[dict[int, CandidateInput]] = field(default_factory=list)
-    frame_bytes: int = 0
-
-    def add(self, job: Job, inputs: Sequence[CandidateInput]) -> None:
-        self.jobs.append(job)
-        self.inputs.append(dict(zip(job.models, inputs, strict=True)))
-        # Candidates with one view share pixels, but stacked per candidate: count what is really held.
-        self.frame_bytes += sum(entry.frames.nbytes for entry in inputs)
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_jobs(jobs: Iterable[Job], models: Sequence[Model], sink: Sink, options: EngineOptions) -> None:
+def run_jobs(jobs: Sequence[Job], models: Sequence[Model], sink: Sink, options: EngineOptions) -> None:
     """Decode each job's video once and run every model it needs.
 
     A video that can't be used is reported to the sink and costs nothing else. Errors of our own, and of weights, stop
     the run; whatever was stored until then stays stored.
+
+    Raises:
+        VqaError: the views of two videos do not fit into the memory allowed.
     """
-    waiting = _Waiting()
-    for job in jobs:
-        started = time.perf_counter()
-        try:
-            candidates = [models[index].candidate for index in job.models]
-            inputs = decode_video(job.path, candidates, max_pixels=options.max_pixels)
-        except VideoError as error:
-            sink.fail(job, None, "decode", error)
-            continue
-        sink.decoded(job, time.perf_counter() - started)
-        waiting.add(job, inputs)
-        if waiting.frame_bytes >= options.waiting_bytes:
-            _run_models(waiting, models, sink, options)
-            waiting = _Waiting()
-    _run_models(waiting, models, sink, options)
+    if jobs:
+        with _Engine(models, sink, options, len(jobs)) as engine:
+            engine.run(jobs)
 
 
-def _run_models(waiting: _Waiting, models: Sequence[Model], sink: Sink, options: EngineOptions) -> None:
-    for index, model in enumerate(models):
-        todo = [
-            (job, inputs[index]) for job, inputs in zip(waiting.jobs, waiting.inputs, strict=True) if index in inputs
-        ]
-        for job, entry, values, seconds in _features(model, todo, options.batch):
-            try:
-                features = VideoFeatures(values, entry.pts_seconds)
-            except VideoError as error:
-                sink.fail(job, index, "features", error)
+@dataclass(frozen=True)
+class _Decoded:
+    """A worker's answer."""
+
+    job: Job
+    slot: Slot
+    outcome: Outcome
+    tries: int
+    generation: int
+    """Of the worker pool that gave it."""
+
+
+@dataclass(frozen=True)
+class _Idle:
+    """A device has finished its round, or failed in it."""
+
+    runner: Runner
+    error: BaseException | None
+
+
+class _Engine:
+    """The loop that keeps decoders and devices busy; all its state belongs to the thread that runs it."""
+
+    def __init__(self, models: Sequence[Model], sink: Sink, options: EngineOptions, videos: int) -> None:
+        self._models, self._sink = models, sink
+        cores = available_cores()
+        processes = min(options.workers or cores, videos)
+        limits = WorkerLimits(options.max_pixels, options.video_seconds, threads=max(1, cores // processes))
+        candidates = [model.candidate for model in models]
+        count, size = slot_count(candidates, options.memory_bytes, _useful_slots(models, options, processes))
+        self._events: SimpleQueue[_Decoded | _Idle | Result] = SimpleQueue()
+        self._slots = [Slot(size) for _ in range(count)]
+        self._free = list(self._slots)
+        self._ready: deque[Work] = deque()
+        self._decoding = 0
+        self._workers = DecodeWorkers(candidates, processes, limits)
+        networks = {index: model for index, model in enumerate(models) if not _is_native(model)}
+        self._runners = [Runner(networks, device, options.batch_on(device)) for device in options.devices]
+        self._idle = list(self._runners)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for runner in self._runners:
+            runner.close()
+        if kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit):
+            self._store_what_is_done()
+        self._ready.clear()
+        self._workers.__exit__(kind, error, traceback)
+        for slot in self._slots:
+            slot.close()
+
+    def _store_what_is_done(self) -> None:
+        """After a stop from outside, keep the features that are whole; only the batch in flight is lost."""
+        while not self._events.empty():
+            event = self._events.get()
+            if isinstance(event, Result):
+                self._take(event)
+
+    def run(self, jobs: Iterable[Job]) -> None:
+        """Go through all jobs."""
+        waiting = iter(jobs)
+        self._decode(waiting)
+        while self._decoding or self._ready or len(self._idle) < len(self._runners):
+            self._take(self._events.get())
+            self._decode(waiting)
+            self._start_rounds()
+
+    def _decode(self, waiting: Iterable[Job]) -> None:
+        """Keep every free slot's worth of videos on its way."""
+        for job in itertools.islice(waiting, len(self._free)):
+            self._submit(job, self._free.pop(), tries=1)
+
+    def _submit(self, job: Job, slot: Slot, tries: int) -> None:
+        self._decoding += 1
+
+        def done(outcome: Outcome, generation: int) -> None:
+            self._events.put(_Decoded(job, slot, outcome, tries, generation))
+
+        self._workers.submit(job.path, job.stamp, job.models, slot, done)
+
+    def _take(self, event: _Decoded | _Idle | Result) -> None:
+        if isinstance(event, Result):
+            self._store(event.work.job, event.model, event.work.input_of(event.model), event.values, event.seconds)
+        elif isinstance(event, _Idle):
+            if event.error is not None:
+                raise event.error
+            self._free += [work.slot for work in event.runner.finished()]
+            self._idle.append(event.runner)
+        else:
+            self._decoding -= 1
+            self._take_decoded(event)
+
+    def _take_decoded(self, event: _Decoded) -> None:
+        outcome = event.outcome
+        if isinstance(outcome, BrokenProcessPool) and event.tries < _TRIES:
+            self._recover(event)
+        elif isinstance(outcome, DecodedVideo):
+            self._sink.decoded(event.job, outcome.frames, outcome.seconds)
+            work = Work(event.job, event.slot, outcome)
+            if self._store_native(work):
+                self._ready.append(work)
             else:
-                sink.store_features(job, index, features, seconds)
+                self._free.append(event.slot)
+        elif isinstance(outcome, VideoError):
+            self._free.append(event.slot)
+            self._sink.fail(event.job, None, "decode", outcome)
+        else:
+            raise outcome
+
+    def _recover(self, event: _Decoded) -> None:
+        """Start the pool anew where its idle workers were killed; every video that was in it is tried again."""
+        if event.generation == self._workers.generation:
+            self._workers.restart()
+        self._submit(event.job, event.slot, event.tries + 1)
+
+    def _store_native(self, work: Work) -> bool:
+        """Store what was measured while decoding; return whether networks are still to see the video."""
+        for model, entry in zip(work.job.models, work.decoded.inputs, strict=True):
+            if entry.error:
+                self._sink.fail(work.job, model, "features", VideoError(entry.error))
+            elif entry.values is not None:
+                self._store(work.job, model, entry, entry.values, entry.seconds)
+        return any(entry.block >= 0 for entry in work.decoded.inputs)
+
+    def _store(self, job: Job, model: int, entry: DecodedInput, values: NDArray[np.float32], seconds: float) -> None:
+        try:
+            with np.errstate(over="ignore"):  # what is too large for float16 becomes infinite, and is refused below
+                features = VideoFeatures(values.astype(np.float16), entry.pts_seconds)
+        except VideoError as error:
+            self._sink.fail(job, model, "features", error)
+        else:
+            self._sink.store_features(job, model, features, seconds)
+
+    def _start_rounds(self) -> None:
+        """Give every idle device its part of the videos that are ready."""
+        share = max(1, len(self._slots) // (2 * max(1, len(self._runners))))
+        while self._idle and self._ready:
+            runner = self._idle[-1]
+            # Networks that take turns on a device come and go once a round: rounds are then as long as can be.
+            if runner.takes_turns and self._decoding and len(self._ready) < share:
+                return
+            self._idle.pop()
+            taken = [self._ready.popleft() for _ in range(min(share, len(self._ready)))]
+            runner.start(taken, self._events.put, self._finished(runner))
+
+    def _finished(self, runner: Runner) -> Callable[[BaseException | None], None]:
+        return lambda error: self._events.put(_Idle(runner, error))
 
 
-def _features(
-    model: Model, todo: Sequence[tuple[Job, CandidateInput]], batch: int
-) -> Iterator[tuple[Job, CandidateInput, NDArray[np.float16], float]]:
-    """Run one model over many videos in full batches; yield each video's features as soon as its last row is done.
-
-    Batches span videos:   |a a a a a b b b|b b c c c c c c|d d d|
-    """
-    size = max(1, batch // max(1, model.candidate.input.clip_frames))
-    ends = np.cumsum([len(entry.frames) for _, entry in todo]).tolist()
-    finished, done, seconds = 0, 0, 0.0
-    outputs: list[Tensor] = []
-    for rows in _row_batches([entry.frames for _, entry in todo], size):
-        started = time.perf_counter()
-        outputs.append(model.features(torch.stack(rows)))
-        seconds += time.perf_counter() - started
-        done += len(rows)
-        while finished < len(todo) and ends[finished] <= done:
-            job, entry = todo[finished]
-            gathered = torch.cat(outputs)
-            count = len(entry.frames)
-            share = seconds * count / len(gathered)
-            yield job, entry, gathered[:count].half().numpy(), share
-            outputs, seconds = [gathered[count:]], seconds - share
-            finished += 1
+def _is_native(model: Model) -> bool:
+    return isinstance(model.candidate.input, NativeInput)
 
 
-def _row_batches(videos: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
-    batch: list[Tensor] = []
-    for frames in videos:
-        for row in frames:
-            batch.append(row)
-            if len(batch) == size:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
+def _useful_slots(models: Sequence[Model], options: EngineOptions, processes: int) -> int:
+    """Return how many videos are worth holding: those in work, and twice what fills a batch on each device."""
+    frames = min((model.candidate.spec.frames for model in models if not model.candidate.clip_frames), default=1)
+    return 2 * processes + sum(2 * -(-options.batch_on(device) // frames) for device in options.devices)

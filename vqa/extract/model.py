@@ -1,4 +1,4 @@
-"""One candidate, ready to run: its network on its device, and the one function that gives features."""
+"""One candidate, ready to run: its network, and the one function that gives features."""
 
 from __future__ import annotations
 
@@ -8,36 +8,45 @@ import torch
 from torch import Tensor, nn
 
 from vqa.errors import VqaError
-from vqa.extract.backends import find_backend, weights_sha256
-from vqa.extract.spec import Candidate
+from vqa.extract.backends import find_backend
+from vqa.extract.spec import Candidate, InputSpec, NativeInput
 from vqa.extract.views import normalise
+
+_MATRIX_MODULES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded candidate. Features for training and for scoring come from its `features`, and from nowhere else."""
+    """A loaded candidate, in host memory."""
 
     candidate: Candidate
     network: nn.Module
     weights_sha256: str
     """Over the loaded parameters and buffers."""
-    device: torch.device
 
-    def features(self, frames: Tensor) -> Tensor:
-        """Run the network on a batch.
-
-        Args:
-            frames: uint8 pixels, (B, 3, h, w) for an image network, (B, T, 3, h, w) for a video network.
-
-        Returns:
-            Features (B, D), float32, on the CPU.
-        """
-        return run_network(self.network, frames.to(self.device), self.candidate)
+    @property
+    def input(self) -> InputSpec:
+        """How frames become its input; a native candidate has none."""
+        spec = self.candidate.input
+        assert isinstance(spec, InputSpec)
+        return spec
 
 
 def run_network(network: nn.Module, frames: Tensor, candidate: Candidate) -> Tensor:
-    """Normalise a uint8 batch and run a network on it in the candidate's precision; features (B, D), float32, CPU."""
+    """Normalise a uint8 batch and run a network on it in the candidate's precision.
+
+    Features for training and for scoring come from here, and from nowhere else.
+
+    Args:
+        network: On the frames' device, in evaluation mode.
+        frames: uint8 pixels, (B, 3, h, w) for an image network, (B, T, 3, h, w) for a video network.
+        candidate: What the network is.
+
+    Returns:
+        Features (B, D), float32, on the same device.
+    """
     spec = candidate.input
+    assert isinstance(spec, InputSpec)
     with torch.inference_mode():
         if spec.clip_frames:
             pixels = normalise(frames.flatten(0, 1), spec).view(frames.shape).transpose(1, 2)
@@ -46,11 +55,14 @@ def run_network(network: nn.Module, frames: Tensor, candidate: Candidate) -> Ten
         low = candidate.precision == "bfloat16"
         with torch.autocast(frames.device.type, dtype=torch.bfloat16, enabled=low):
             features: Tensor = network(pixels)
-        return features.float().cpu()
+        return features.float()
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; `auto` takes CUDA, then Apple's MPS, then the CPU.
+def choose_devices(name: str) -> tuple[torch.device, ...]:
+    """Return the devices of that name; `auto` takes every CUDA device, then Apple's MPS, then the CPU.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` for all CUDA devices, `cuda:1` for one, `mps`.
 
     Raises:
         VqaError: torch does not know the device or can't use it here.
@@ -63,21 +75,42 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise VqaError(f"device {name!r} can't be used ({reason}); use `auto`, `cpu` or `cuda`") from error
-    return device
+    if device == torch.device("cuda"):
+        return tuple(torch.device("cuda", index) for index in range(torch.cuda.device_count()))
+    return (device,)
 
 
-def load_network(candidate: Candidate, device: torch.device) -> nn.Module:
-    """Load a candidate's network with its real weights, in evaluation mode, ready to run.
+def load_network(candidate: Candidate) -> nn.Module:
+    """Load a candidate's network with its real weights, in evaluation mode, on the host.
 
     Raises:
         WeightsError: the weights can't be had or do not fit.
     """
     network = find_backend(candidate.spec.backend).load(candidate.spec).eval().requires_grad_(requires_grad=False)
-    network = network.to(device)
-    return network if candidate.input.clip_frames else network.to(memory_format=torch.channels_last)
+    if isinstance(candidate.input, NativeInput) or candidate.clip_frames:
+        return network
+    return network.to(memory_format=torch.channels_last)
 
 
-def load_model(candidate: Candidate, device: torch.device) -> Model:
-    """Load a candidate whose precision is settled."""
-    network = load_network(candidate, device)
-    return Model(candidate, network, weights_sha256(network), device)
+def cast_matrices(network: nn.Module, candidate: Candidate, probe: Tensor) -> None:
+    """Keep a bfloat16 candidate's matrices in bfloat16, if its features stay exactly the same.
+
+    Autocast turns them into bfloat16 for each batch anew, a tenth of the time of a large network. Networks that leave
+    autocast somewhere inside need them in float32, and keep them so.
+
+    Args:
+        network: Changed in place.
+        candidate: What it is.
+        probe: uint8 frames or clips to compare on.
+    """
+    expected = run_network(network, probe, candidate)
+    exact = {module: module.weight.data for module in network.modules() if type(module) in _MATRIX_MODULES}
+    for module, weight in exact.items():
+        module.weight.data = weight.bfloat16()
+    try:
+        unchanged = torch.equal(run_network(network, probe, candidate), expected)
+    except RuntimeError:  # matrices and inputs of two types met
+        unchanged = False
+    if not unchanged:
+        for module, weight in exact.items():
+            module.weight.data = weight

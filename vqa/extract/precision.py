@@ -6,6 +6,7 @@ float32 on a few fixed frames. Networks of depthwise convolutions often don't: m
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +44,8 @@ def choose_precision(candidate: Candidate, network: nn.Module, device: torch.dev
 def precision_cosine(candidate: Candidate, network: nn.Module, device: torch.device) -> float:
     """Return the smallest cosine between bfloat16 and float32 features over the probe frames, -1 to 1."""
     frames = probe_input(candidate).to(device)
+    if device.type != "cpu":
+        network = copy.deepcopy(network).to(device)
     exact = run_network(network, frames, replace(candidate, precision="float32"))
     rough = run_network(network, frames, replace(candidate, precision="bfloat16"))
     return float(torch.nn.functional.cosine_similarity(exact, rough).min())
@@ -54,7 +57,7 @@ def probe_input(candidate: Candidate) -> Tensor:
     Returns:
         uint8 frames (16, 3, h, w), or two clips (2, T, 3, h, w) for a video network: a pan over each photograph.
     """
-    view, clip_frames = view_of(candidate), candidate.input.clip_frames
+    view, clip_frames = view_of(candidate), candidate.clip_frames
     if not clip_frames:
         return torch.stack([render(frame, view) for frame in _windows(_PROBES // len(_PHOTOS))])
     frames = torch.stack([render(frame, view) for frame in _windows(clip_frames)])

@@ -1,8 +1,10 @@
 """The composition root: the only package that knows every stage. One module for each command."""
 
 from vqa.pipeline.demonstration import DemoReport, run_demo
+from vqa.pipeline.doctor import MachineReport, check_machine
 from vqa.pipeline.evaluation import EvaluationReport, evaluate_workspace
 from vqa.pipeline.extraction import ExtractionReport, extract_features
+from vqa.pipeline.fetching import FetchedModel, FetchReport, fetch_weights, weights_as_set
 from vqa.pipeline.listing import CacheReport, ListedModel, describe_cache, list_models
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.ranking import Selection, rank_models
@@ -15,20 +17,26 @@ __all__ = [
     "DemoReport",
     "EvaluationReport",
     "ExtractionReport",
+    "FetchReport",
+    "FetchedModel",
     "InitReport",
     "ListedModel",
+    "MachineReport",
     "Progress",
     "ScoreReport",
     "Selection",
     "TrainingReport",
     "VideoScore",
+    "check_machine",
     "describe_cache",
     "evaluate_workspace",
     "extract_features",
+    "fetch_weights",
     "init_workspace",
     "list_models",
     "rank_models",
     "run_demo",
     "score_videos",
     "train_regressor",
+    "weights_as_set",
 ]

@@ -12,9 +12,9 @@ from torch import nn
 from vqa.cache.store import FeatureStore
 from vqa.errors import WeightsError
 from vqa.extract.backends import find_backend, weights_sha256
-from vqa.extract.model import Model, load_network
-from vqa.extract.precision import choose_precision, native_bfloat16
-from vqa.extract.spec import PRECISIONS, Candidate, ModelSpec, plan_candidate
+from vqa.extract.model import Model, cast_matrices, load_network
+from vqa.extract.precision import choose_precision, native_bfloat16, probe_input
+from vqa.extract.spec import DEFAULT_VIEW, PRECISIONS, Candidate, ModelSpec, NativeInput, plan_candidate
 
 _LIBRARIES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "av", "numpy")
 
@@ -33,7 +33,10 @@ class CandidateLoader:
     """`auto`, `float32` or `bfloat16`."""
     device: torch.device
     unavailable: dict[str, str] = field(default_factory=dict)
-    _networks: dict[str, nn.Module] = field(default_factory=dict)
+    _measured: dict[str, nn.Module] = field(default_factory=dict)
+    """Networks in float32, on their way to be models."""
+    _models: dict[tuple[str, str], Model] = field(default_factory=dict)
+    """By backbone and precision: candidates that differ in their view alone share one network."""
 
     def plan(self, specs: Sequence[ModelSpec]) -> list[Candidate]:
         """Join each spec with what its backend knows; the precision is still open.
@@ -57,6 +60,8 @@ class CandidateLoader:
         Returns:
             The candidate, or None where measuring it needs weights that can't be had.
         """
+        if isinstance(candidate.input, NativeInput):
+            return candidate
         if self.precision != "auto":
             return replace(candidate, precision=self.precision)
         either = [replace(candidate, precision=precision) for precision in PRECISIONS]
@@ -72,16 +77,30 @@ class CandidateLoader:
 
     def load(self, candidate: Candidate) -> Model | None:
         """Load a settled candidate, or return None and remember why it can't be had."""
+        name = (_backbone(candidate), candidate.precision)
+        if name in self._models:
+            return replace(self._models[name], candidate=candidate)
         network = self._network(candidate)
         if network is None:
             return None
-        return Model(candidate, network, weights_sha256(network), self.device)
+        del self._measured[_backbone(candidate)]
+        model = Model(candidate, network, weights_sha256(network))
+        if candidate.precision == "bfloat16":
+            cast_matrices(network, candidate, probe_input(candidate)[:2])
+        self._models[name] = model
+        return model
 
     def _network(self, candidate: Candidate) -> nn.Module | None:
-        name = str(candidate)
-        if name not in self._networks and name not in self.unavailable:
+        """Return a candidate's network in float32; it is asked for twice where its precision is measured."""
+        backbone = _backbone(candidate)
+        if backbone not in self._measured and str(candidate) not in self.unavailable:
             try:
-                self._networks[name] = load_network(candidate, self.device)
+                self._measured[backbone] = load_network(candidate)
             except WeightsError as error:
-                self.unavailable[name] = str(error)
-        return self._networks.get(name)
+                self.unavailable[str(candidate)] = str(error)
+        return self._measured.get(backbone)
+
+
+def _backbone(candidate: Candidate) -> str:
+    """Return what decides a candidate's network: its name without view and clips."""
+    return str(replace(candidate.spec, view=DEFAULT_VIEW, clips=0))

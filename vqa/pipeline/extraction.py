@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+from vqa.cache.store import FeatureStore
 from vqa.errors import WeightsError
 from vqa.extract.engine import EngineOptions, run_jobs
-from vqa.extract.model import choose_device
+from vqa.extract.model import choose_devices
 from vqa.extract.pools import expand_models
 from vqa.pipeline.candidates import CandidateLoader
 from vqa.pipeline.opening import open_dataset
@@ -32,6 +35,8 @@ class CandidateResult:
     """Videos without features because they failed, now or earlier."""
     seconds: float
     """Time this run spent in the network."""
+    megabytes: float
+    """Size of all its segments in the cache."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ def extract_features(
     models: Sequence[str] = ("all",),
     *,
     retry_failed: bool = False,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> ExtractionReport:
     """Compute the features that are missing from a workspace's cache; each video is decoded at most once.
@@ -69,6 +75,7 @@ def extract_features(
         folder: The workspace.
         models: `all` (what `vqa.toml` names), pool names, model specs or globs.
         retry_failed: Try pairs again that failed in an earlier run.
+        overrides: Settings of this run that differ from `[extract]` in `vqa.toml`, by the names of `ExtractSettings`.
         progress: Told how far the run is.
 
     Raises:
@@ -77,11 +84,12 @@ def extract_features(
         WorkspaceError, LabelsError, CacheError: the workspace, labels or cache can't be used.
     """
     workspace = open_workspace(folder)
-    settings = workspace.extract
+    settings = replace(workspace.extract, **overrides)
     dataset = open_dataset(workspace)
     specs = expand_models(models, everything=settings.models, frames=settings.frames)
     recorder = Recorder(workspace.cache_dir, dataset.rows, retry_failed=retry_failed, progress=progress)
-    loader = CandidateLoader(recorder.store, settings.precision, choose_device(settings.device))
+    devices = choose_devices(settings.device)
+    loader = CandidateLoader(recorder.store, settings.precision, devices[0])
     planned = loader.plan(specs)
     recorder.find_keys()
     for done, candidate in enumerate(planned, start=1):
@@ -89,9 +97,17 @@ def extract_features(
         progress.update("loading models", done, len(planned))
     if loader.unavailable and not recorder.entries:
         raise WeightsError(next(iter(loader.unavailable.values())))
-    options = EngineOptions(batch=settings.batch, max_pixels=settings.max_pixels)
+    options = EngineOptions(
+        batch=settings.batch,
+        max_pixels=settings.max_pixels,
+        memory_bytes=settings.memory << 20,
+        workers=settings.workers,
+        video_seconds=settings.video_seconds,
+        devices=devices,
+    )
     with recorder.writing() as (jobs, loaded):
         run_jobs(jobs, loaded, recorder, options)
+    sizes = {stored.record.fingerprint: stored.bytes for stored in FeatureStore(workspace.cache_dir).candidates()}
     return ExtractionReport(
         videos=len(set(recorder.keys.values())),
         decoded=recorder.decoded_videos,
@@ -103,6 +119,7 @@ def extract_features(
                 cached=entry.cached,
                 failed=recorder.failed_videos(entry),
                 seconds=entry.seconds,
+                megabytes=sizes.get(entry.candidate.fingerprint, 0) / 1e6,
             )
             for entry in recorder.entries
         ),

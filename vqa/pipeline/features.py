@@ -38,7 +38,7 @@ def current_candidates(store: FeatureStore, workspace: Workspace) -> tuple[Store
     best: dict[str, StoredCandidate] = {}
     for stored in store.candidates():
         details = stored.record.detail("input"), stored.record.detail("spec")
-        fits = details[0]["clip_frames"] or details[1]["frames"] == workspace.extract.frames
+        fits = details[0].get("clip_frames") or details[1]["frames"] == workspace.extract.frames
         name = stored.record.name
         if fits and (name not in best or stored.videos > best[name].videos):
             best[name] = stored

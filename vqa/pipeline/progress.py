@@ -8,8 +8,11 @@ from typing import Protocol
 class Progress(Protocol):
     """Receives steps and how far they are."""
 
-    def update(self, step: str, done: int, total: int) -> None:
-        """`done` of `total` parts of a step are finished; the step starts with its first update and ends at `total`."""
+    def update(self, step: str, done: int, total: int, detail: str = "") -> None:
+        """`done` of `total` parts of a step are finished; the step starts with its first update and ends at `total`.
+
+        `detail` says it in the step's own words.
+        """
 
     def note(self, message: str) -> None:
         """Say something a user should know, in one line."""
@@ -18,7 +21,7 @@ class Progress(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def update(self, step: str, done: int, total: int) -> None:
+    def update(self, step: str, done: int, total: int, detail: str = "") -> None:
         """Show nothing."""
 
     def note(self, message: str) -> None:

@@ -12,11 +12,14 @@ from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, SegmentWriter
 from vqa.dataset import VideoRow
 from vqa.errors import VideoError
+from vqa.extract.decoding import Stamp, read_stamp
 from vqa.extract.engine import Job
 from vqa.extract.model import Model
 from vqa.extract.spec import Candidate
+from vqa.extract.workers import start_worker_server
 from vqa.pipeline.candidates import CandidateLoader, library_versions
 from vqa.pipeline.opening import now_utc
+from vqa.pipeline.pace import Pace
 from vqa.pipeline.progress import Progress
 from vqa.records import EVERY_CANDIDATE, Failure, VideoFeatures
 
@@ -51,13 +54,16 @@ class Recorder:
         self._active: list[Entry] = []
         self._writers: list[SegmentWriter] = []
         self._jobs: list[Job] = []
-        self._pairs, self._finished, self._undecoded = 0, 0, 0
         self._memo = KeyMemo(cache_dir)
+        self._stamps: dict[str, Stamp] = {}
+        self._pace = Pace({}, progress)
 
     def find_keys(self) -> None:
         """Find each video's key; a file that can't be read costs one row of the ledger."""
         for done, row in enumerate(self.rows, start=1):
             try:
+                # The stamp is taken first: whatever changes from here on, the decode worker will notice.
+                self._stamps[row.id] = read_stamp(row.path)
                 self.keys[row.id] = self._memo.key(row.path)
             except VideoError as error:
                 self._record(row.id, "", None, "open", error)
@@ -71,6 +77,8 @@ class Recorder:
         keys = frozenset(self.keys.values())
         cached = keys & self.store.keys(settled.fingerprint)
         todo = frozenset(key for key in keys - cached if self._is_due(key, settled.fingerprint))
+        if todo:
+            start_worker_server()  # its libraries load while the weights do
         model = loader.load(settled) if todo else None
         if model is not None or not todo:
             self.entries.append(Entry(settled, len(cached), todo, model))
@@ -93,8 +101,7 @@ class Recorder:
                 )
                 for model in models
             ]
-            self._pairs = sum(len(job.models) for job in self._jobs)
-            self._advance(0)
+            self._pace = Pace({job.key: len(job.models) for job in self._jobs}, self.progress)
             yield self._jobs, models
 
     def _find_jobs(self) -> list[Job]:
@@ -106,13 +113,13 @@ class Recorder:
                 continue
             needs = tuple(index for index, entry in enumerate(self._active) if key in entry.todo)
             if needs:
-                jobs[key] = Job(row.id, row.path, key, needs)
+                jobs[key] = Job(row.id, row.path, key, needs, self._stamps[row.id])
         return list(jobs.values())
 
-    def decoded(self, job: Job, seconds: float) -> None:
+    def decoded(self, job: Job, frames: int, seconds: float) -> None:
         """Note that a video was decoded."""
         self.decoded_videos += 1
-        self.progress.update("decoding videos", self.decoded_videos + self._undecoded, len(self._jobs))
+        self._pace.decoded(frames)
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
         """Put one pair into the cache, and cancel what stood against it."""
@@ -121,19 +128,12 @@ class Recorder:
         self.ledger.resolve(job.key, entry.candidate.fingerprint, video=job.video)
         entry.stored += 1
         entry.seconds += seconds
-        self._advance(1)
+        self._pace.finish(job.key, 1)
 
     def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
         """Write one row of the ledger."""
         self._record(job.video, job.key, None if model is None else self._active[model].candidate, stage, error)
-        self._undecoded += model is None
-        self._advance(len(job.models) if model is None else 1)
-
-    def _advance(self, pairs: int) -> None:
-        """Show how many (video, model) pairs are done: decoding is the smaller part of the work."""
-        self._finished += pairs
-        if self._pairs:
-            self.progress.update("extracting features", self._finished, self._pairs)
+        self._pace.finish(job.key, len(job.models) if model is None else 1, failed=True)
 
     def _record(self, video: str, key: str, candidate: Candidate | None, stage: str, error: VideoError) -> None:
         """Write a failure, unless the ledger says just that already."""

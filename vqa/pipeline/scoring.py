@@ -10,9 +10,9 @@ import numpy as np
 
 from vqa.cache.store import time_average
 from vqa.errors import BundleError, VideoError, WeightsError
-from vqa.extract.backends import find_backend
+from vqa.extract.backends import find_backend, weights_sha256
 from vqa.extract.engine import EngineOptions, Job, run_jobs
-from vqa.extract.model import Model, choose_device, load_model
+from vqa.extract.model import Model, choose_devices, load_network
 from vqa.extract.spec import ModelSpec, plan_candidate
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.records import VideoFeatures
@@ -67,10 +67,10 @@ def score_videos(
         WeightsError: a backbone's weights can't be had.
     """
     bundle = load_bundle(model)
-    models = _load_models(bundle, device)
+    models = _load_models(bundle)
     jobs = [Job(str(index), path, "", tuple(range(len(models)))) for index, path in enumerate(videos)]
     collector = _Collector(progress, len(jobs))
-    run_jobs(jobs, models, collector, EngineOptions())
+    run_jobs(jobs, models, collector, EngineOptions(devices=choose_devices(device)))
     header = bundle.header
     return ScoreReport(
         scores=tuple(collector.score(bundle, models, str(index), path) for index, path in enumerate(videos)),
@@ -86,9 +86,8 @@ def _pair(values: Sequence[float]) -> tuple[float, float]:
     return float(values[0]), float(values[1])
 
 
-def _load_models(bundle: Bundle, device: str) -> list[Model]:
+def _load_models(bundle: Bundle) -> list[Model]:
     """Load the bundle's backbones; one whose fingerprint or weights differ is refused, never guessed at."""
-    target = choose_device(device)
     models = []
     for entry in bundle.header["models"]:
         details = entry["details"]
@@ -100,13 +99,14 @@ def _load_models(bundle: Bundle, device: str) -> list[Model]:
                 f"{spec}: this installation would compute other features (fingerprint {candidate.fingerprint}, the "
                 f"bundle has {entry['fingerprint']}); train again, or use the versions named in the bundle"
             )
-        loaded = load_model(candidate, target)
-        if loaded.weights_sha256 != entry["weights_sha256"]:
+        network = load_network(candidate)
+        digest = weights_sha256(network)
+        if digest != entry["weights_sha256"]:
             raise WeightsError(
-                f"{spec}: its weights (SHA-256 {loaded.weights_sha256[:12]}...) are not those the bundle was trained "
+                f"{spec}: its weights (SHA-256 {digest[:12]}...) are not those the bundle was trained "
                 f"with ({entry['weights_sha256'][:12]}...); fetch those, or train again"
             )
-        models.append(loaded)
+        models.append(Model(candidate, network, digest))
     return models
 
 
@@ -118,7 +118,7 @@ class _Collector:
         self.means: dict[tuple[str, int], np.ndarray[tuple[int], np.dtype[np.float32]]] = {}
         self.reasons: dict[str, str] = {}
 
-    def decoded(self, job: Job, seconds: float) -> None:
+    def decoded(self, job: Job, frames: int, seconds: float) -> None:
         self._advance()
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:

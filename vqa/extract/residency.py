@@ -1,0 +1,73 @@
+"""Which networks are on a device: all while they fit, else they take turns."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+_WORKING_SHARE = 0.4
+"""Part of a device's memory kept for activations."""
+
+
+class Residency:
+    """Brings networks to a device when they are needed, and sends the longest unused away when room is needed.
+
+    A network's weights never change, so the host keeps its copy and leaving the device costs nothing. On the CPU there
+    is nothing to move.
+
+    Args:
+        networks: On the host, by position; candidates that differ in their view alone share one.
+        device: Where they are needed.
+        total_bytes: Memory of the device; asked of the driver if not given.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[int, nn.Module],
+        device: torch.device,
+        total_bytes: Callable[[torch.device], int] | None = None,
+    ) -> None:
+        self._hosted = networks
+        self._device = device
+        self._sizes = {network: _bytes(network) for network in networks.values()}
+        self._placed: OrderedDict[nn.Module, nn.Module] = OrderedDict()
+        measure = total_bytes or _device_bytes
+        self._limit = None if device.type == "cpu" else int(measure(device) * (1 - _WORKING_SHARE))
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether the networks do not fit together."""
+        return self._limit is not None and sum(self._sizes.values()) > self._limit
+
+    def place(self, index: int) -> nn.Module:
+        """Return a network on the device, sending others away as far as it needs their room."""
+        hosted = self._hosted[index]
+        if self._limit is None:
+            return hosted
+        if hosted not in self._placed:
+            while self._placed and self._held() + self._sizes[hosted] > self._limit:
+                self._placed.popitem(last=False)
+            self._placed[hosted] = copy.deepcopy(hosted).to(self._device)
+        self._placed.move_to_end(hosted)
+        return self._placed[hosted]
+
+    def _held(self) -> int:
+        return sum(self._sizes[network] for network in self._placed)
+
+
+def _bytes(network: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+
+
+def _device_bytes(device: torch.device) -> int:
+    """Return the memory of a device that is free, or that this process holds already."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device)
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    return 1 << 62

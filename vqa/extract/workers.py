@@ -1,0 +1,280 @@
+"""Decode workers: processes that can be killed, a time limit for each video, and frames handed over in shared memory.
+
+    main process                       worker processes
+    slot 0  [views of clip a] <------- decodes a, writes into slot 0
+    slot 1  [views of clip b] <------- decodes b, writes into slot 1
+    slot 2  (free)                     a hang or a crash costs one video; the pool starts another worker
+
+The main process makes all slots and frees them, so that a worker that dies leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, TimeoutError
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+import torch
+from pebble import ProcessExpired, ProcessPool
+from torch import Tensor, nn
+
+from vqa.errors import VideoError, VqaError
+from vqa.extract.backends import find_backend
+from vqa.extract.decoding import Block, DecodedVideo, Stamp, bytes_needed, decode_video
+from vqa.extract.spec import Candidate, NativeInput
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory, asked only for its free space
+_NICENESS = 19
+_MEBI = 1 << 20
+_FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
+
+
+class Slot:
+    """Shared memory for the views of one video."""
+
+    def __init__(self, size: int) -> None:
+        self._memory = SharedMemory(create=True, size=max(size, 1))
+
+    @property
+    def name(self) -> str:
+        """By which a worker finds it."""
+        return self._memory.name
+
+    def block(self, block: Block) -> Tensor:
+        """Return a view's frames, uint8 (count, 3, h, w), without copying them."""
+        return block.within(_mapped(self._memory))
+
+    def close(self) -> None:
+        """Give the memory back; a tensor that still looks at it keeps it mapped until it goes."""
+        self._memory.unlink()
+        with contextlib.suppress(BufferError):
+            self._memory.close()
+
+
+def _mapped(memory: SharedMemory) -> memoryview:
+    assert memory.buf is not None, "used after it was closed"
+    return memory.buf
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """Bounds on one decode worker."""
+
+    max_pixels: int
+    video_seconds: float
+    """A video that takes longer to decode is given up."""
+    threads: int = 1
+    """Of the codec."""
+
+
+Outcome = DecodedVideo | VideoError | BaseException
+"""What became of a video; any other exception is a fault of our own."""
+
+
+class DecodeWorkers:
+    """A pool of decode processes.
+
+    Args:
+        candidates: All that will be asked for.
+        processes: How many.
+        limits: What one video may cost.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], processes: int, limits: WorkerLimits) -> None:
+        self._candidates, self._processes, self._limits = tuple(candidates), processes, limits
+        self.generation = 0
+        """How often the pool was started anew."""
+        self._pool = self._start()
+
+    def _start(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self._processes,
+            initializer=_set_up,
+            initargs=(self._candidates, self._limits),
+            context=_context(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+    def submit(
+        self, path: Path, stamp: Stamp | None, models: tuple[int, ...], slot: Slot, done: Callable[[Outcome, int], None]
+    ) -> None:
+        """Decode a video into a slot.
+
+        Args:
+            path: The video file.
+            stamp: What it was when it was hashed.
+            models: Positions of the candidates that need it.
+            slot: Where its frames go; the caller keeps it until `done`.
+            done: Called once from another thread, with the pool's generation.
+        """
+        arguments = (path, stamp, models, slot.name)
+        try:
+            future = self._pool.schedule(_decode_into, args=arguments, timeout=self._limits.video_seconds)
+        except RuntimeError:  # its idle workers were killed meanwhile
+            self.restart()
+            future = self._pool.schedule(_decode_into, args=arguments, timeout=self._limits.video_seconds)
+        generation = self.generation
+        future.add_done_callback(lambda finished: done(self._outcome(finished), generation))
+
+    def _outcome(self, future: Future[DecodedVideo]) -> Outcome:
+        try:
+            return future.result()
+        except VideoError as error:
+            return error
+        except TimeoutError:
+            limit = self._limits.video_seconds
+            return VideoError(f"decoding took longer than {limit:g} s and was given up; raise video_seconds")
+        except ProcessExpired as error:
+            return VideoError(f"the decoder died ({_death(error.exitcode)}); check the file with ffprobe")
+        except MemoryError:
+            return VideoError("decoding it needs more memory than there is; use fewer workers")
+        except (CancelledError, Exception) as error:  # noqa: BLE001 - handed on to the engine, which raises it
+            return error
+
+    def restart(self) -> None:
+        """Begin anew with fresh processes; videos in work are reported as broken by the old pool."""
+        self._stop()
+        self.generation += 1
+        self._pool = self._start()
+
+
+def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int) -> tuple[int, int]:
+    """Return how many slots to make, and their size in bytes.
+
+    Args:
+        candidates: All that look at a video at once.
+        memory_bytes: What all slots may take together.
+        wanted: More than this would never be used.
+
+    Raises:
+        VqaError: not even two videos fit.
+    """
+    size = bytes_needed(candidates)
+    limit, source = memory_bytes, "--memory"
+    if _SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(_SHARED_MEMORY).free * 9 // 10) < limit:
+        limit, source = free, "the shared memory that the system allows, /dev/shm"
+    if 2 * size > limit:
+        raise VqaError(
+            f"two videos' frames for {len(candidates)} models take {2 * size // _MEBI + 1} MB, more than {source} "
+            f"({limit // _MEBI} MB); raise it, or extract fewer models at once"
+        )
+    return (min(wanted, limit // size) if size else wanted), size
+
+
+def _death(exitcode: int) -> str:
+    if exitcode is not None and exitcode < 0:
+        with contextlib.suppress(ValueError):
+            return f"signal {signal.Signals(-exitcode).name}"
+    return f"exit status {exitcode}"
+
+
+def start_worker_server() -> None:
+    """Let the process that workers are forked from load its libraries meanwhile; returns at once."""
+    if _FORK_SERVER:
+        _context()
+        forkserver.ensure_running()
+
+
+def _context() -> BaseContext:
+    """Return how workers start: from a server that has the libraries loaded, where the system has such a thing.
+
+    A fork of this process would copy its threads' locks in whatever state they are; a spawned one takes seconds.
+    """
+    context = _ServerContext() if _FORK_SERVER else multiprocessing.get_context("spawn")
+    if _FORK_SERVER:
+        context.set_forkserver_preload([__name__])
+    return context
+
+
+if _FORK_SERVER:
+    from multiprocessing import forkserver
+    from multiprocessing.context import ForkServerContext, ForkServerProcess
+
+    class _ServerProcess(ForkServerProcess):
+        """A worker that does not import the user's script: it needs no guard, and nothing in it runs twice."""
+
+        @staticmethod
+        def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's own name
+            with _hidden_main():
+                return ForkServerProcess._Popen(process_obj)
+
+    class _ServerContext(ForkServerContext):
+        """The forkserver context with such workers."""
+
+        Process = _ServerProcess
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+# --- in the worker ---
+
+
+@dataclass(eq=False)
+class _Worker:
+    """What a worker keeps from one video to the next."""
+
+    candidates: tuple[Candidate, ...]
+    measures: dict[Candidate, nn.Module]
+    limits: WorkerLimits
+    slots: dict[str, SharedMemory]
+
+
+_worker: list[_Worker] = []
+
+
+def _set_up(candidates: tuple[Candidate, ...], limits: WorkerLimits) -> None:
+    """Prepare a worker: one thread, behind the models where both want a core, and the native candidates' networks."""
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    torch.set_num_threads(1)
+    measures = {
+        candidate: find_backend(candidate.spec.backend).load(candidate.spec)
+        for candidate in candidates
+        if isinstance(candidate.input, NativeInput)
+    }
+    _worker.append(_Worker(candidates, measures, limits, {}))
+
+
+def _decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str) -> DecodedVideo:
+    worker = _worker[-1]
+    if name not in worker.slots:
+        worker.slots[name] = SharedMemory(name)
+    return decode_video(
+        path,
+        [worker.candidates[index] for index in models],
+        worker.measures,
+        _mapped(worker.slots[name]),
+        max_pixels=worker.limits.max_pixels,
+        threads=worker.limits.threads,
+        stamp=stamp,
+    )
