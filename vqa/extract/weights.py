@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vqa.errors import WeightsError
 from vqa.extract.spec import ModelSpec
-from vqa.files import sha256_of
+from vqa.files import downloads, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -123,11 +123,15 @@ def file_id(path: Path) -> str:
         raise WeightsError(f"{path}: can't be read ({error.strerror or error}); check the path") from error
 
 
+class SwitchedOff(urllib.error.URLError):
+    """What a library meets that asks the network although it is switched off."""
+
+
 def hub_error(spec: ModelSpec, error: Exception) -> WeightsError:
     """Turn what a library raised while fetching weights into one line: the model, the reason, the next step."""
     return WeightsError(
-        f"{spec}: weights can't be had ({_reason(error)}); run once where the hub can be reached, "
-        f"or name a local file: {spec.backend}:{spec.name}/FILE.safetensors"
+        f"{spec}: weights can't be had ({_reason(error)}); run `vqa models fetch {spec}` where the hub "
+        f"can be reached, or name a local file: {spec.backend}:{spec.name}/FILE.safetensors"
     )
 
 
@@ -135,6 +139,8 @@ def _reason(error: BaseException) -> str:
     """Say in a few words why weights could not be fetched, from the most telling error of the chain."""
     from huggingface_hub import errors as hub
 
+    if downloads().offline and isinstance(error, (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, SwitchedOff)):
+        return "they are not on this machine, and --offline asks no network"
     told = (
         (hub.GatedRepoError, "access must be asked for at the hub, then log in"),
         (hub.RepositoryNotFoundError, "the hub has no such repository, or it is private"),

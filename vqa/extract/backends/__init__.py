@@ -1,15 +1,21 @@
-"""The model libraries: for each one row here and one module beside, which imports the library only when asked."""
+"""The model libraries: for each one row here and one module beside, which imports the library only when asked.
+
+Other packages bring backends by an entry point of the group `vqa.backends`; see docs/backends.md.
+"""
 
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib
-from collections.abc import Callable, Sequence
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
-from vqa.errors import UnknownModelError
+from vqa.errors import UnknownModelError, WeightsError
 from vqa.extract.spec import ModelSpec, Plan
 
 if TYPE_CHECKING:
@@ -38,22 +44,84 @@ class Backend:
 
 _MODULES = {
     "bundled": "vqa.extract.backends.bundled",
+    "classic": "vqa.extract.backends.classic",
     "timm": "vqa.extract.backends.timm",
     "open_clip": "vqa.extract.backends.open_clip",
     "torchvision": "vqa.extract.backends.torchvision",
+    "pytorchvideo": "vqa.extract.backends.pytorchvideo",
+    "transformers": "vqa.extract.backends.transformers",
 }
 
 
+PLUGIN_GROUP = "vqa.backends"
+"""The group of entry points by which other packages offer backends: the backend's name = the `Backend` object."""
+
+
 def find_backend(name: str) -> Backend:
-    """Return the backend of that name.
+    """Return the backend of that name: ours, or another package's, which is imported only now.
 
     Raises:
-        UnknownModelError: there is none.
+        UnknownModelError: there is none, or two packages offer one of that name.
+        WeightsError: the package that offers it can't be imported, or offers no backend of that name.
     """
+    plugins = _plugins().get(name, ())
+    if len(plugins) + (name in _MODULES) > 1:
+        names = " and ".join(_package(plugin) for plugin in plugins)
+        whose = "which is one of vqa's own" if name in _MODULES else "each"
+        raise UnknownModelError(f"{names} bring(s) a backend {name!r}, {whose}; keep one, and uninstall the rest")
+    if plugins:
+        return _load_plugin(plugins[0])
     if name not in _MODULES:
-        raise UnknownModelError(f"there is no backend {name!r}; {suggest(name, tuple(_MODULES))}")
+        raise UnknownModelError(f"there is no backend {name!r}; {suggest(name, (*_MODULES, *_plugins()))}")
     backend = importlib.import_module(_MODULES[name]).BACKEND
     assert isinstance(backend, Backend)
+    return backend
+
+
+def plugin_versions() -> Mapping[str, str]:
+    """Return the version of each installed package that offers backends, whether they can be imported or not."""
+    offered = (plugin for plugins in _plugins().values() for plugin in plugins)
+    return {plugin.dist.name: plugin.dist.version for plugin in offered if plugin.dist is not None}
+
+
+def plugin_names() -> tuple[str, ...]:
+    """Return the names of the backends that other packages offer."""
+    return tuple(_plugins())
+
+
+@functools.cache
+def _plugins() -> Mapping[str, tuple[EntryPoint, ...]]:
+    """Return the entry points of other packages by name; none of them is imported."""
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    # A package seen through two folders of the path is one package.
+    for plugin in dict.fromkeys(importlib.metadata.entry_points(group=PLUGIN_GROUP)):
+        found[plugin.name] = (*found.get(plugin.name, ()), plugin)
+    return dict(sorted(found.items()))
+
+
+def _package(plugin: EntryPoint) -> str:
+    """Return the name of the package that an entry point belongs to."""
+    return plugin.dist.name if plugin.dist is not None else plugin.module
+
+
+def _load_plugin(plugin: EntryPoint) -> Backend:
+    """Import another package's backend.
+
+    Raises:
+        WeightsError: it can't be imported, or is no backend of that name.
+    """
+    package = _package(plugin)
+    try:
+        backend = plugin.load()
+    except Exception as error:  # what a package raises on import is its own choice
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise WeightsError(
+            f"{plugin.name}: the package {package} can't be imported ({reason}); mend or uninstall it"
+        ) from error
+    if not isinstance(backend, Backend) or backend.name != plugin.name:
+        raise WeightsError(
+            f"{plugin.name}: the package {package} offers no backend of that name at {plugin.value}; report it there"
+        )
     return backend
 
 

@@ -1,19 +1,93 @@
-"""The model hub: asked once whether it answers, and every failure to fetch said in one line."""
+"""Where weights come from: a folder in place of the libraries' own, no network at all, or a hub that may not answer."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import pickle
 import ssl
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
 
+from vqa.errors import WeightsError
 from vqa.extract.spec import ModelSpec
-from vqa.extract.weights import hub_error
+from vqa.extract.weights import SwitchedOff, hub_error
+from vqa.files import downloading, downloads
 
 _ANSWER_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def weights_from(*, offline: bool = False, folder: Path | None = None) -> Iterator[None]:
+    """Settle for the block, in all threads, where libraries find weights; a block around this one has the last word.
+
+        folder/hub           repositories, as huggingface_hub keeps them
+        folder/checkpoints   files named by the end of their address, as torch.hub keeps them
+        folder/files         members of wheels, each in a folder named by its SHA-256
+
+    Args:
+        offline: Ask no network: what is not on this machine can't be had.
+        folder: Takes the place of the download folders of huggingface_hub, torch.hub and this package.
+
+    Raises:
+        WeightsError: there is no such folder.
+    """
+    if folder is not None and not folder.is_dir():
+        raise WeightsError(
+            f"{folder}: there is no such folder of weights; fill one with `vqa models fetch all --weights-dir {folder}`"
+        )
+    with downloading(offline=offline, folder=folder), _own_folders(downloads().folder), contextlib.ExitStack() as stack:
+        if downloads().offline:
+            stack.enter_context(_no_network())
+        yield
+
+
+@contextlib.contextmanager
+def _own_folders(folder: Path | None) -> Iterator[None]:
+    """Let the libraries keep and find their downloads in a folder, for the block."""
+    if folder is None:
+        yield
+        return
+    import torch.hub
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_CACHE, torch.hub._hub_dir  # None where it follows the environment
+    constants.HF_HUB_CACHE = str(folder / "hub")
+    torch.hub.set_dir(str(folder))
+    try:
+        yield
+    finally:
+        constants.HF_HUB_CACHE = before[0]
+        torch.hub._hub_dir = before[1]
+
+
+class _Refusal(urllib.request.BaseHandler):
+    """Answers every request of urllib by an error: torch.hub, timm and open_clip fetch files by address with it."""
+
+    def default_open(self, request: urllib.request.Request) -> NoReturn:
+        """Refuse a request of any kind."""
+        raise SwitchedOff("switched off by --offline")
+
+
+@contextlib.contextmanager
+def _no_network() -> Iterator[None]:
+    """Switch off both ways by which libraries fetch weights, huggingface_hub and urllib, for the block."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, getattr(urllib.request, "_opener", None)
+    constants.HF_HUB_OFFLINE = True
+    urllib.request.install_opener(urllib.request.build_opener(_Refusal))
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before[0]
+        urllib.request.install_opener(before[1])
 
 
 @contextlib.contextmanager
@@ -27,7 +101,8 @@ def fetching(spec: ModelSpec) -> Iterator[None]:
         WeightsError: the library could not fetch the weights.
     """
     try:
-        with _offline_if_unreachable():
+        # What libraries say of their downloads is no result: torch.hub prints it to stdout.
+        with _offline_if_unreachable(), contextlib.redirect_stdout(sys.stderr):
             yield
     except _fetch_errors() as error:
         # open_clip puts a plain FileNotFoundError over the hub's own error, which tells why.
@@ -41,7 +116,7 @@ def _offline_if_unreachable() -> Iterator[None]:
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not _answers(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = before or not which_answer((constants.ENDPOINT,))[0]
     try:
         yield
     finally:
@@ -50,8 +125,8 @@ def _offline_if_unreachable() -> Iterator[None]:
 
 def _answers(endpoint: str) -> bool:
     """Say whether a server answers at all, through the proxy if one is set; any answer will do."""
-    request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310 - the hub's address is the user's setting
     try:
+        request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310 - the hub's address is the user's setting
         with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS):  # noqa: S310
             return True
     except urllib.error.HTTPError:
@@ -59,8 +134,31 @@ def _answers(endpoint: str) -> bool:
     except urllib.error.URLError as error:
         # Certificates are the hub library's own affair: it may trust others than Python does.
         return isinstance(error.reason, ssl.SSLError)
-    except OSError:
+    except http.client.HTTPException:  # an answer, if no good one
+        return True
+    except (OSError, ValueError):  # ValueError: that is no address
         return False
+
+
+def which_answer(addresses: Sequence[str]) -> tuple[bool, ...]:
+    """Ask servers at once whether they answer; one whose name can't be looked up in time doesn't.
+
+    Args:
+        addresses: Where they are, such as "https://huggingface.co".
+    """
+    found: dict[str, bool] = {}
+
+    def ask(address: str) -> None:
+        found[address] = _answers(address)
+
+    # Daemons, since nothing can end a thread that waits for a name server.
+    threads = [threading.Thread(target=ask, args=(address,), daemon=True) for address in addresses]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + _ANSWER_SECONDS + 1
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return tuple(found.get(address, False) for address in addresses)
 
 
 def _fetch_errors() -> tuple[type[Exception], ...]:

@@ -35,6 +35,9 @@ _DENSE_SIDE = 520
 _CLIP_FRAMES = {"mc3": 16, "mvit": 16, "r2plus1d": 16, "r3d": 16, "s3d": 128, "swin3d": 32}
 """`clip_len` in the documentation of torchvision's video weights, by family."""
 
+_CLIP_FPS = {"mc3": 15.0, "mvit": 7.5, "r2plus1d": 15.0, "r3d": 15.0, "s3d": 15.0, "swin3d": 15.0}
+"""`frame_rate` in the same place."""
+
 _FAMILIES: tuple[ModuleType, ...] = (models, models.detection, models.segmentation, models.video)
 _DENSE = (models.detection, models.segmentation)
 
@@ -107,6 +110,7 @@ def _input_of(spec: ModelSpec, transform: Any) -> InputSpec:
     """Turn torchvision's transform of a classifier, segmenter or video network into an input."""
     resize = tuple(transform.resize_size)
     crop = tuple(getattr(transform, "crop_size", (_DENSE_SIDE,)))
+    family = spec.name.partition("_")[0] if _is_in(spec, models.video) else ""
     return InputSpec(
         resize=resize,
         crop=(crop[0], crop[-1]),
@@ -114,7 +118,8 @@ def _input_of(spec: ModelSpec, transform: Any) -> InputSpec:
         std=tuple(transform.std),
         interpolation=transform.interpolation.value,
         antialias=getattr(transform, "antialias", False),  # the video transform has no such field and does without
-        clip_frames=_CLIP_FRAMES[spec.name.partition("_")[0]] if _is_in(spec, models.video) else 0,
+        clip_frames=_CLIP_FRAMES[family] if family else 0,
+        clip_fps=_CLIP_FPS[family] if family else 0.0,
     )
 
 
