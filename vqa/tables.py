@@ -13,8 +13,10 @@ if TYPE_CHECKING:
         DemoReport,
         EvaluationReport,
         ExtractionReport,
+        FetchReport,
         InitReport,
         ListedModel,
+        MachineReport,
         ScoreReport,
         Selection,
         TrainingReport,
@@ -61,11 +63,12 @@ def print_extraction(report: ExtractionReport) -> None:
             str(row.cached),
             str(row.failed),
             f"{row.seconds:.1f}",
+            f"{row.megabytes:.2f}",
         )
         for row in report.candidates
     ]
-    columns = ("model", "precision", "added", "cached", "failed", "seconds")
-    print_table(f"{report.videos} videos", columns, rows, right="added cached failed seconds")
+    columns = ("model", "precision", "added", "cached", "failed", "seconds", "MB")
+    print_table(f"{report.videos} videos", columns, rows, right="added cached failed seconds MB")
     for name, reason in report.unavailable.items():
         say(f"not run: {name}: {reason}")
     if report.missing:
@@ -151,18 +154,80 @@ def print_scores(report: ScoreReport) -> None:
     _say_note(report.labels)
 
 
+def _cost(model: ListedModel) -> str:
+    """Say what a candidate costs: as measured here, else as its pool states it."""
+    if model.cost_ms is not None:
+        return f"{model.cost_ms:.0f} ms/video"
+    return "-" if model.gmacs is None else f"{model.gmacs:g} GMACs"
+
+
 def print_models(models: Sequence[ListedModel]) -> None:
-    """Print candidates; what the workspace's cache knows of them only if it knows something."""
+    """Print candidates; how many videos the workspace's cache holds only if it holds some."""
     known = any(model.cached_videos for model in models)
     rows = []
     for model in models:
         row = model.row
         told = (row.pretext, row.pretraining, str(row.width), row.input, row.licence) if row else ("-",) * 5
-        cost = "-" if model.cost_ms is None else f"{model.cost_ms:.0f}"
-        rows.append((model.spec, *told, *((cost, str(model.cached_videos or "-")) if known else ())))
-    columns = ["model", "pretext task", "pretraining", "width", "input", "licence"]
-    columns += ["ms/video", "cached"] if known else []
-    print_table(f"{len(models)} candidates", columns, rows, right="width ms/video cached")
+        rows.append((model.spec, *told, _cost(model), *((str(model.cached_videos or "-"),) if known else ())))
+    columns = ["model", "pretext task", "pretraining", "width", "input", "licence", "cost"]
+    columns += ["cached"] if known else []
+    title = f"{len(models)} candidate{'s' if len(models) != 1 else ''}"
+    print_table(
+        title, columns, rows, right="width cost cached", spare=("input", "pretraining", "licence", "pretext task")
+    )
+    if any(model.cost_ms is None and model.gmacs is not None for model in models):
+        say("GMACs: 10^9 multiplications for each frame, or each clip of a video network")
+
+
+def print_fetch(report: FetchReport) -> None:
+    """Print which weights are on this machine now, and where; then why others are not."""
+    rows = [
+        (
+            model.spec,
+            "-" if model.megabytes is None else f"{model.megabytes:.1f}",
+            "-" if model.place is None else str(model.place),
+        )
+        for model in report.models
+        if model.fetched
+    ]
+    title = f"Weights of {len(rows)} of {len(report.models)} models are here"
+    if rows:
+        print_table(title, ("model", "MB", "in"), rows, right="MB")
+    else:
+        say(title)
+    for model in report.models:
+        if not model.fetched:
+            say(f"not here: {model.reason if model.spec in model.reason else f'{model.spec}: {model.reason}'}")
+
+
+def print_doctor(report: MachineReport) -> None:
+    """Print what this machine has, and last what it lacks."""
+    print_table("Versions", ("package", "version"), list(report.versions.items()))
+    devices = [
+        (
+            device.name,
+            device.model,
+            "-" if device.memory_gb is None else f"{device.memory_gb:.1f}",
+            f"{'yes' if device.bfloat16 else 'no'} ({device.capability})",
+        )
+        for device in report.devices
+    ]
+    title = f"Devices; {report.cores} cores usable, {report.threads} threads for a network"
+    print_table(title, ("device", "is", "GB", "native bfloat16"), devices, right="GB")
+    models = [(model.spec, model.weights, model.precision or "-", model.reason) for model in report.models]
+    print_table("Models", ("model", "weights", "precision", "why"), models)
+    space = [(place.use, f"{place.free_gb:.1f}", str(place.path)) for place in report.space]
+    print_table("Free space", ("for", "GB", "where"), space, right="GB")
+    print_table("Limits", ("limit", "value"), list(report.limits.items()))
+    codecs = [f"{codec} ({decoder or 'none'})" for codec, decoder in report.decoders.items()]
+    say(f"\nDecoders: {', '.join(codecs)}")
+    for name, state in report.network.items():
+        say(f"The {name} {state}")
+    for name, state in report.plugins.items():
+        say(f"plug-in {name}: {state.removeprefix(f'{name}: ')}")
+    for problem in report.missing:
+        say(f"missing: {problem}")
+    say("Nothing needed is missing" if report.complete else "Not all that is needed is here; see the lines above")
 
 
 def print_cache(report: CacheReport) -> None:

