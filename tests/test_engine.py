@@ -17,11 +17,12 @@ import vqa.extract.decoding
 from vqa.errors import VideoError, VqaError
 from vqa.extract.backends.timm import PooledFeatures
 from vqa.extract.decoding import bytes_needed, decode_video, read_stamp
-from vqa.extract.engine import EngineOptions, Job, run_jobs
+from vqa.extract.engine import Job, run_jobs
 from vqa.extract.model import Model
+from vqa.extract.options import EngineOptions, Share
 from vqa.extract.running import Result, Runner, Work
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
-from vqa.extract.workers import Slot, slot_count
+from vqa.extract.workers import Slot
 from vqa.records import VideoFeatures
 
 CPU = torch.device("cpu")
@@ -103,7 +104,7 @@ def test_batches_span_videos_and_rows_come_back_to_their_own(tmp_path: Path) -> 
     network = MeanGrey()
     works = [work(write_video(tmp_path / f"{i}.mp4", grey_frames(range(10 + i, 250, 10))), frames=3) for i in range(5)]
     results: list[Result] = []
-    runner = Runner({0: model(frames=3, network=network)}, CPU, 4)
+    runner = Runner({0: model(frames=3, network=network)}, Share(CPU, 1, 4))
     done: SimpleQueue[BaseException | None] = SimpleQueue()
     runner.start(works, results.append, done.put)
     assert done.get() is None
@@ -273,12 +274,6 @@ def test_too_little_memory_for_two_videos_is_said_before_work_starts(tmp_path: P
         run(videos(tmp_path, 1), [model()], memory_bytes=1000)
 
 
-def test_memory_bounds_how_many_videos_wait() -> None:
-    candidate = model(frames=4).candidate  # 12288 bytes a video
-    assert slot_count([candidate], 10 * 12288, wanted=64) == (10, 12288)
-    assert slot_count([candidate], 100 * 12288, wanted=64) == (64, 12288)
-
-
 def test_a_file_that_changed_since_it_was_hashed_is_refused(tmp_path: Path) -> None:
     path = videos(tmp_path, 1)[0]
     stamp = read_stamp(path)
@@ -298,3 +293,14 @@ def test_a_file_that_vanished_is_refused(tmp_path: Path) -> None:
     sink = Recorded()
     run_jobs([Job("0.mp4", path, "0", (0,), stamp)], [model()], sink, EngineOptions())
     assert sink.failures[0][3].startswith("the file can't be opened (No such file or directory)")
+
+
+def test_runners_side_by_side_give_the_features_of_one_and_leave_the_thread_count(tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    paths = videos(tmp_path, 6)
+    one = run(paths, [model(frames=4), model(frames=2)], cpu_runners=1)
+    three = run(paths, [model(frames=4), model(frames=2)], cpu_runners=3)
+    assert torch.get_num_threads() == 2
+    assert one.features.keys() == three.features.keys()
+    for pair, features in one.features.items():
+        assert np.array_equal(features.values, three.features[pair].values)

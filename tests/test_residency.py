@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from vqa.errors import VqaError
 from vqa.extract.residency import Residency
 
 META = torch.device("meta")
@@ -66,3 +67,33 @@ def test_on_the_cpu_nothing_moves() -> None:
     device = Residency({0: hosted}, CPU, never)
     assert device.place(0) is hosted
     assert not device.takes_turns
+
+
+class Crowded(nn.Linear):
+    """A network that fits onto the device only from its second try on, or never."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__(100, 1, bias=False)
+        self.left = [failures]
+
+    def __deepcopy__(self, memo: object) -> Crowded:
+        return self
+
+    def to(self, *_: object) -> Crowded:  # type: ignore[override]
+        if self.left[0]:
+            self.left[0] -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self
+
+
+def test_room_that_others_took_meanwhile_sends_all_networks_away() -> None:
+    device = Residency({0: network(100), 1: Crowded(1)}, META, lambda _: 10000)
+    first = device.place(0)
+    assert isinstance(device.place(1), Crowded)
+    assert device.place(0) is not first
+
+
+def test_a_network_that_does_not_fit_alone_is_one_line() -> None:
+    device = Residency({0: Crowded(2)}, META, lambda _: 10000)
+    with pytest.raises(VqaError, match="a network of 0 MB does not fit into the memory of meta; free it, or use"):
+        device.place(0)

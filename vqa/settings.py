@@ -83,7 +83,7 @@ class ExtractSettings:
     precision: str = setting(
         "auto, float32 or bfloat16; auto takes bfloat16 where it is fast and exact enough.", "auto"
     )
-    batch: int = setting("Frames that a model takes at once.", 32)
+    batch: int = setting("Frames that a model takes at once; 0 for what suits the device.", 0)
     device: str = setting("auto, cpu, cuda or cuda:N.", "auto")
     max_pixels: int = setting("Videos with more pixels a frame are refused.", 8192 * 8192)
     memory: int = setting("MB of decoded frames that may wait for the models.", 1024)
@@ -99,7 +99,7 @@ class ExtractSettings:
         seconds = self.video_seconds
         _check(math.isfinite(seconds) and seconds > 0, f"[extract] video_seconds is {seconds}; write a number above 0")
         _check(self.weights_dir != "", "[extract] weights_dir is empty; name a folder, or leave it out")
-        _check_least("extract", self, frames=1, batch=1, max_pixels=1, memory=1, workers=0)
+        _check_least("extract", self, frames=1, batch=0, max_pixels=1, memory=1, workers=0)
 
 
 @dataclass(frozen=True)

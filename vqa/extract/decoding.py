@@ -142,7 +142,7 @@ def decode_video(
         if isinstance(candidate.input, NativeInput)
     }
     union = np.unique(np.concatenate([entry.frames.ravel() for entry in items]))
-    for index, rgb in decode_frames(path, timeline, union):
+    for index, rgb in decode_frames(path, timeline, union, threads=threads, max_pixels=max_pixels):
         views.take(index, rgb)
         for run in runs.values():
             run.take(index, rgb)

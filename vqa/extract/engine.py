@@ -10,7 +10,6 @@ again, so memory depends neither on a video's length nor on how many there are.
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -26,18 +25,14 @@ from numpy.typing import NDArray
 
 from vqa.errors import VideoError
 from vqa.extract.decoding import DecodedInput, DecodedVideo, Stamp
+from vqa.extract.machine import usable_cores
 from vqa.extract.model import Model
+from vqa.extract.options import EngineOptions, share_out, useful_slots
 from vqa.extract.running import Result, Runner, Work
 from vqa.extract.spec import NativeInput
-from vqa.extract.video import DEFAULT_MAX_PIXELS
 from vqa.extract.workers import DecodeWorkers, Outcome, Slot, WorkerLimits, slot_count
 from vqa.records import VideoFeatures
 
-CPU_BATCH = 8
-"""Measured on CPUs: larger batches leave the caches and cost up to a fifth more a frame."""
-GPU_BATCH = 64
-DEFAULT_MEMORY_BYTES = 1 << 30
-DEFAULT_VIDEO_SECONDS = 600.0
 _TRIES = 4
 """How often a video is given to a pool whose workers are killed while they are idle."""
 
@@ -56,28 +51,6 @@ class Job:
     """What the file was when its key was found; a file that is another by now is refused."""
 
 
-@dataclass(frozen=True)
-class EngineOptions:
-    """Bounds on memory and work."""
-
-    batch: int = 0
-    """Frames per forward pass, 0 for what suits the device; a video network gets as many clips as fit, at least one."""
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    """Larger frames are refused."""
-    memory_bytes: int = DEFAULT_MEMORY_BYTES
-    """Decoded views that may be held at once."""
-    workers: int = 0
-    """Decode processes; 0 for one on each core."""
-    video_seconds: float = DEFAULT_VIDEO_SECONDS
-    """A video that takes longer to decode is given up."""
-    devices: tuple[torch.device, ...] = (torch.device("cpu"),)
-    """Where models run, each on its own rounds of videos."""
-
-    def batch_on(self, device: torch.device) -> int:
-        """Return the frames per forward pass on a device."""
-        return self.batch or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
-
-
 class Sink(Protocol):
     """Where results go; called from the thread that runs the engine, one call at a time."""
 
@@ -89,11 +62,6 @@ class Sink(Protocol):
 
     def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
         """A pair failed, or the whole video where `model` is None."""
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_jobs(jobs: Sequence[Job], models: Sequence[Model], sink: Sink, options: EngineOptions) -> None:
@@ -135,11 +103,12 @@ class _Engine:
 
     def __init__(self, models: Sequence[Model], sink: Sink, options: EngineOptions, videos: int) -> None:
         self._models, self._sink = models, sink
-        cores = available_cores()
+        cores = usable_cores()
         processes = min(options.workers or cores, videos)
         limits = WorkerLimits(options.max_pixels, options.video_seconds, threads=max(1, cores // processes))
         candidates = [model.candidate for model in models]
-        count, size = slot_count(candidates, options.memory_bytes, _useful_slots(models, options, processes))
+        shares = share_out(options, videos)
+        count, size = slot_count(candidates, options.memory_bytes, useful_slots(models, shares, processes))
         self._events: SimpleQueue[_Decoded | _Idle | Result] = SimpleQueue()
         self._slots = [Slot(size) for _ in range(count)]
         self._free = list(self._slots)
@@ -147,7 +116,8 @@ class _Engine:
         self._decoding = 0
         self._workers = DecodeWorkers(candidates, processes, limits)
         networks = {index: model for index, model in enumerate(models) if not _is_native(model)}
-        self._runners = [Runner(networks, device, options.batch_on(device)) for device in options.devices]
+        self._threads = torch.get_num_threads()
+        self._runners = [Runner(networks, share) for share in shares]
         self._idle = list(self._runners)
 
     def __enter__(self) -> Self:
@@ -158,6 +128,7 @@ class _Engine:
     ) -> None:
         for runner in self._runners:
             runner.close()
+        torch.set_num_threads(self._threads)
         if kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit):
             self._store_what_is_done()
         self._ready.clear()
@@ -265,9 +236,3 @@ class _Engine:
 
 def _is_native(model: Model) -> bool:
     return isinstance(model.candidate.input, NativeInput)
-
-
-def _useful_slots(models: Sequence[Model], options: EngineOptions, processes: int) -> int:
-    """Return how many videos are worth holding: those in work, and twice what fills a batch on each device."""
-    frames = min((model.candidate.spec.frames for model in models if not model.candidate.clip_frames), default=1)
-    return 2 * processes + sum(2 * -(-options.batch_on(device) // frames) for device in options.devices)

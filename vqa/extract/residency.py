@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
+from vqa.errors import VqaError
+
 _WORKING_SHARE = 0.4
 """Part of a device's memory kept for activations."""
 
@@ -44,16 +46,35 @@ class Residency:
         return self._limit is not None and sum(self._sizes.values()) > self._limit
 
     def place(self, index: int) -> nn.Module:
-        """Return a network on the device, sending others away as far as it needs their room."""
+        """Return a network on the device, sending others away as far as it needs their room.
+
+        Raises:
+            VqaError: it does not even fit alone.
+        """
         hosted = self._hosted[index]
         if self._limit is None:
             return hosted
         if hosted not in self._placed:
             while self._placed and self._held() + self._sizes[hosted] > self._limit:
                 self._placed.popitem(last=False)
-            self._placed[hosted] = copy.deepcopy(hosted).to(self._device)
+            self._placed[hosted] = self._moved(hosted)
         self._placed.move_to_end(hosted)
         return self._placed[hosted]
+
+    def _moved(self, hosted: nn.Module) -> nn.Module:
+        """Copy a network to the device; if other programs took its room meanwhile, alone."""
+        try:
+            return copy.deepcopy(hosted).to(self._device)
+        except torch.OutOfMemoryError:
+            self._placed.clear()
+            torch.cuda.empty_cache()
+        try:
+            return copy.deepcopy(hosted).to(self._device)
+        except torch.OutOfMemoryError as error:
+            raise VqaError(
+                f"a network of {self._sizes[hosted] / 1e6:.0f} MB does not fit into the memory of {self._device}; "
+                "free it, or use --device cpu"
+            ) from error
 
     def _held(self) -> int:
         return sum(self._sizes[network] for network in self._placed)

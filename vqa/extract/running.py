@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vqa.errors import VqaError
 from vqa.extract.decoding import DecodedInput, DecodedVideo
 from vqa.extract.model import Model, run_network
+from vqa.extract.options import Share
 from vqa.extract.residency import Residency
 from vqa.extract.spec import Candidate
 
@@ -83,17 +84,17 @@ class Runner:
 
     Args:
         models: By their position in the run.
-        device: Where they run.
-        batch: Frames per forward pass; halved for a model whose batch does not fit into the device's memory.
+        share: Where they run; the batch is halved for a model whose batch does not fit into the device's memory.
     """
 
-    def __init__(self, models: Mapping[int, Model], device: torch.device, batch: int) -> None:
-        self.device = device
+    def __init__(self, models: Mapping[int, Model], share: Share) -> None:
+        self.device = device = share.device
         self._models = models
-        self._batch = dict.fromkeys(models, batch)
+        self._batch = dict.fromkeys(models, share.batch)
         self._residency = Residency({index: model.network for index, model in models.items()}, device)
         self._stop = threading.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"vqa-{device}")
+        # torch keeps the number of threads for each thread that calls it.
+        self._thread = ThreadPoolExecutor(1, f"vqa-{device}", torch.set_num_threads, (share.threads,))
         self._round: list[Work] = []
 
     @property

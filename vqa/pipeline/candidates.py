@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,17 +12,21 @@ from torch import nn
 
 from vqa.cache.store import FeatureStore
 from vqa.errors import WeightsError
-from vqa.extract.backends import find_backend, weights_sha256
+from vqa.extract.backends import find_backend, plugin_versions, weights_sha256
 from vqa.extract.model import Model, cast_matrices, load_network
 from vqa.extract.precision import choose_precision, native_bfloat16, probe_input
 from vqa.extract.spec import DEFAULT_VIEW, PRECISIONS, Candidate, ModelSpec, NativeInput, plan_candidate
 
-_LIBRARIES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "av", "numpy")
+_LIBRARIES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "transformers", "av", "numpy")
 
 
 def library_versions() -> Mapping[str, str]:
-    """Return the versions of the libraries that take part in computing features."""
-    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    """Return the versions of the installed libraries that take part in computing features, plug-ins among them."""
+    versions: dict[str, str] = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {**versions, **plugin_versions()}
 
 
 @dataclass(eq=False)
@@ -79,6 +84,7 @@ class CandidateLoader:
         """Load a settled candidate, or return None and remember why it can't be had."""
         name = (_backbone(candidate), candidate.precision)
         if name in self._models:
+            self._measured.pop(_backbone(candidate), None)
             return replace(self._models[name], candidate=candidate)
         network = self._network(candidate)
         if network is None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from vqa.cache.store import FeatureStore
 from vqa.errors import WeightsError
-from vqa.extract.engine import EngineOptions, run_jobs
+from vqa.extract.engine import run_jobs
 from vqa.extract.model import choose_devices
+from vqa.extract.options import EngineOptions
 from vqa.extract.pools import expand_models
 from vqa.pipeline.candidates import CandidateLoader
 from vqa.pipeline.opening import open_dataset
@@ -92,6 +93,7 @@ def extract_features(
     loader = CandidateLoader(recorder.store, settings.precision, devices[0])
     planned = loader.plan(specs)
     recorder.find_keys()
+    progress.update("loading models", 0, len(planned))
     for done, candidate in enumerate(planned, start=1):
         recorder.add(candidate, loader)
         progress.update("loading models", done, len(planned))

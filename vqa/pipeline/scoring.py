@@ -11,8 +11,9 @@ import numpy as np
 from vqa.cache.store import time_average
 from vqa.errors import BundleError, VideoError, WeightsError
 from vqa.extract.backends import find_backend, weights_sha256
-from vqa.extract.engine import EngineOptions, Job, run_jobs
+from vqa.extract.engine import Job, run_jobs
 from vqa.extract.model import Model, choose_devices, load_network
+from vqa.extract.options import EngineOptions
 from vqa.extract.spec import ModelSpec, plan_candidate
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.records import VideoFeatures
