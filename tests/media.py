@@ -66,3 +66,55 @@ def quadrants(height: int = 64, width: int = 96) -> NDArray[np.uint8]:
     frame[height // 2 :, : width // 2] = (0, 0, 255)
     frame[height // 2 :, width // 2 :] = (255, 255, 255)
     return frame
+
+
+def textured_frames(count: int, *, height: int = 64, width: int = 96, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """Return frames of moving grey texture, each brighter than the one before, so that references matter."""
+    base = np.random.default_rng(seed).integers(0, 60, (height, width))
+    frames = [np.roll(base, (3 * i, 2 * i), (0, 1)) + 180 * i // count for i in range(count)]
+    return [np.repeat(frame[..., None], 3, axis=2).astype(np.uint8) for frame in frames]
+
+
+def write_parts(path: Path, parts: Sequence[Sequence[NDArray[np.uint8]]], *, format_name: str | None = None) -> Path:
+    """Write parts, each by an H.264 encoder of its own, into one stream whose header tells of the first alone."""
+    rate, pts = Fraction(1, 25), 0
+    with av.open(str(path), "w", format=format_name) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width = parts[0][0].shape[:2]
+        for frames in parts:
+            encoder = av.CodecContext.create("libx264", "w")
+            encoder.height, encoder.width = frames[0].shape[:2]
+            encoder.pix_fmt, encoder.time_base, encoder.options = "yuv420p", rate, {"qp": "0", "bf": "0"}
+            packets = []
+            for rgb in frames:
+                frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p", dst_colorspace=5)
+                frame.pts, frame.time_base, pts = pts, rate, pts + 1
+                packets += encoder.encode(frame)
+            for packet in packets + encoder.encode(None):
+                packet.stream, packet.time_base = stream, rate
+                container.mux(packet)
+    return path
+
+
+def remux(source: Path, target: Path, *, skip_to_key: int = 0, shift: int = 0, **options: str) -> Path:
+    """Copy packets into another container, from so many key frames after the first on, and so many ticks later."""
+    seen = -1
+    with av.open(str(source)) as reader, av.open(str(target), "w", options=options) as writer:
+        stream = writer.add_stream_from_template(reader.streams.video[0])
+        for packet in reader.demux(reader.streams.video[0]):
+            seen += packet.is_keyframe
+            if packet.size and seen >= skip_to_key:
+                packet.pts, packet.dts = packet.pts + shift, (packet.dts or 0) + shift
+                packet.stream = stream
+                writer.mux(packet)
+    return target
+
+
+def write_still(path: Path, codec: str, pix_fmt: str) -> Path:
+    """Write a picture as programs for still images do, whatever the name says."""
+    encoder = av.CodecContext.create(codec, "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 96, 64, pix_fmt, Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(quadrants(), format="rgb24").reformat(format=pix_fmt)
+    frame.pts = 0
+    path.write_bytes(b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)]))
+    return path

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,8 @@ from vqa.extract.backends.timm import PooledFeatures
 from vqa.extract.decoding import bytes_needed, decode_video, read_stamp
 from vqa.extract.engine import Job, run_jobs
 from vqa.extract.model import Model
-from vqa.extract.options import EngineOptions, Share
-from vqa.extract.running import Result, Runner, Work
+from vqa.extract.options import EngineOptions
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
-from vqa.extract.workers import Slot
 from vqa.records import VideoFeatures
 
 CPU = torch.device("cpu")
@@ -78,13 +75,6 @@ def textured_frames(count: int, *, seed: int) -> list[NDArray[np.uint8]]:
     return [random.integers(0, 256, (64, 96, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def work(path: Path, *, frames: int) -> Work:
-    """Decode in this process, as a worker does."""
-    candidate = model(frames=frames).candidate
-    slot = Slot(bytes_needed([candidate]))
-    return Work(Job(path.name, path, "", (0,)), slot, decode_video(path, [candidate], {}, slot._memory.buf))
-
-
 def run(paths: list[Path], models: list[Model], **options: Any) -> Recorded:
     sink = Recorded()
     jobs = [Job(path.name, path, path.name, tuple(range(len(models)))) for path in paths]
@@ -98,21 +88,6 @@ def test_each_sampled_frame_has_features_and_its_time(tmp_path: Path) -> None:
     assert features.values[:, 0].tolist() == [40, 100, 160, 220]
     assert features.pts_seconds.tolist() == pytest.approx([3 / 25, 9 / 25, 15 / 25, 21 / 25])
     assert features.values.dtype == np.float16
-
-
-def test_batches_span_videos_and_rows_come_back_to_their_own(tmp_path: Path) -> None:
-    network = MeanGrey()
-    works = [work(write_video(tmp_path / f"{i}.mp4", grey_frames(range(10 + i, 250, 10))), frames=3) for i in range(5)]
-    results: list[Result] = []
-    runner = Runner({0: model(frames=3, network=network)}, Share(CPU, 1, 4))
-    done: SimpleQueue[BaseException | None] = SimpleQueue()
-    runner.start(works, results.append, done.put)
-    assert done.get() is None
-    runner.close()
-    assert network.batches == [4, 4, 4, 3]
-    for i in range(5):
-        assert results[i].work is works[i]
-        assert results[i].values[:, 0].tolist() == pytest.approx([50 + i, 130 + i, 210 + i])
 
 
 def test_features_do_not_depend_on_the_batch_or_the_company(tmp_path: Path) -> None:
@@ -214,31 +189,9 @@ def test_features_that_are_not_finite_fail_that_pair_and_no_other(tmp_path: Path
 
 def test_model_time_is_shared_out_without_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(1000))
-    monkeypatch.setattr("vqa.extract.running.time.perf_counter", lambda: float(next(ticks)))
-    sink = run(videos(tmp_path, 1), [model(frames=4)], batch=2)
+    monkeypatch.setattr("vqa.extract.launching.time.perf_counter", lambda: float(next(ticks)))
+    sink = run(videos(tmp_path, 1), [model(frames=4)], batch=2, lanes=1)
     assert sink.seconds == pytest.approx(2.0)  # 4 rows in batches of 2, one tick each
-
-
-def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(tmp_path: Path) -> None:
-    class Small(MeanGrey):
-        def forward(self, frames: Tensor) -> Tensor:
-            if len(frames) > 3:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            return super().forward(frames)
-
-    network = Small()
-    sink = run(videos(tmp_path, 1), [model(frames=5, network=network)], batch=8)
-    assert network.batches == [2, 2, 2]
-    assert sink.features["0.mp4", 0].values[:, 0].tolist() == [30, 80, 130, 170, 220]
-
-
-def test_an_input_that_never_fits_stops_the_run_in_one_line(tmp_path: Path) -> None:
-    class Huge(nn.Module):
-        def forward(self, frames: Tensor) -> Tensor:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    with pytest.raises(VqaError, match="not even one input fits into the memory of cpu; free it, or use --device cpu"):
-        run(videos(tmp_path, 1), [model(network=Huge())])
 
 
 def test_several_devices_share_the_videos_and_give_the_same_features(tmp_path: Path) -> None:
@@ -295,11 +248,11 @@ def test_a_file_that_vanished_is_refused(tmp_path: Path) -> None:
     assert sink.failures[0][3].startswith("the file can't be opened (No such file or directory)")
 
 
-def test_runners_side_by_side_give_the_features_of_one_and_leave_the_thread_count(tmp_path: Path) -> None:
+def test_lanes_side_by_side_give_the_features_of_one_and_leave_the_thread_count(tmp_path: Path) -> None:
     torch.set_num_threads(2)
     paths = videos(tmp_path, 6)
-    one = run(paths, [model(frames=4), model(frames=2)], cpu_runners=1)
-    three = run(paths, [model(frames=4), model(frames=2)], cpu_runners=3)
+    one = run(paths, [model(frames=4), model(frames=2)], lanes=1)
+    three = run(paths, [model(frames=4), model(frames=2)], lanes=3)
     assert torch.get_num_threads() == 2
     assert one.features.keys() == three.features.keys()
     for pair, features in one.features.items():

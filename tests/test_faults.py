@@ -18,14 +18,17 @@ from media import grey_frames, write_video
 
 TRAP = '''
 import os, signal, time
+import torch
 from torch import nn
 from vqa.extract.backends import Backend
 from vqa.extract.spec import NativeInput, Plan
 
 class Trap(nn.Module):
-    """Dies at grey 200, hangs at grey 220, tells that it began and is slow at grey 100; else gives the mean."""
+    """Dies at grey 200, hangs at 220, takes 8 GB at 240, says it began and is slow at 100; else gives the mean."""
     def forward(self, runs):
         grey = runs.float().mean((1, 2, 3, 4))
+        if abs(grey[0] - 240) < 3:
+            runs = torch.ones(8 << 30, dtype=torch.uint8)
         if abs(grey[0] - 200) < 3:
             os.kill(os.getpid(), signal.SIGSEGV)
         if abs(grey[0] - 220) < 3:
@@ -101,14 +104,16 @@ def shared_memory() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("shared_memory")
-def test_a_decoder_that_dies_or_hangs_costs_its_video_alone(tmp_path: Path, plugin: Path) -> None:
-    folder = workspace(tmp_path / "w", [50, 200, 60, 220, 70, 80], workers=2, video_seconds=3)
+def test_a_decoder_that_dies_or_hangs_or_takes_all_memory_costs_its_video_alone(tmp_path: Path, plugin: Path) -> None:
+    folder = workspace(tmp_path / "w", [50, 200, 60, 220, 240, 80], workers=2, video_seconds=3)
     status, report = extract(folder, plugin)
     assert status == 3
-    assert stored(report) == 4
+    assert stored(report) == 3
     assert reasons(report) == {
         "01-200.mp4": "the decoder died (signal SIGSEGV); check the file with ffprobe",
         "03-220.mp4": "decoding took longer than 3 s and was given up; raise video_seconds",
+        "04-240.mp4": "decoding it needs more memory than there is, or than the 4 GB of one video; "
+        "check the file with ffprobe, or use fewer workers",
     }
 
 

@@ -24,13 +24,15 @@ import torch
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError
+from vqa.extract.decode_worker import WorkerLimits
 from vqa.extract.decoding import DecodedInput, DecodedVideo, Stamp
+from vqa.extract.launching import make_launcher
 from vqa.extract.machine import usable_cores
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions, share_out, useful_slots
 from vqa.extract.running import Result, Runner, Work
 from vqa.extract.spec import NativeInput
-from vqa.extract.workers import DecodeWorkers, Outcome, Slot, WorkerLimits, slot_count
+from vqa.extract.workers import DecodeWorkers, Outcome, Slot, slot_count
 from vqa.records import VideoFeatures
 
 _TRIES = 4
@@ -107,7 +109,7 @@ class _Engine:
         processes = min(options.workers or cores, videos)
         limits = WorkerLimits(options.max_pixels, options.video_seconds, threads=max(1, cores // processes))
         candidates = [model.candidate for model in models]
-        shares = share_out(options, videos)
+        shares = share_out(options, models, videos)
         count, size = slot_count(candidates, options.memory_bytes, useful_slots(models, shares, processes))
         self._events: SimpleQueue[_Decoded | _Idle | Result] = SimpleQueue()
         self._slots = [Slot(size) for _ in range(count)]
@@ -117,7 +119,12 @@ class _Engine:
         self._workers = DecodeWorkers(candidates, processes, limits)
         networks = {index: model for index, model in enumerate(models) if not _is_native(model)}
         self._threads = torch.get_num_threads()
-        self._runners = [Runner(networks, share) for share in shares]
+        self._launchers = [make_launcher(share.device, lanes=share.lanes, threads=share.threads) for share in shares]
+        self._runners = [
+            Runner(networks, share, launcher)
+            for share, launcher in zip(shares, self._launchers, strict=True)
+            for _ in range(share.runners)
+        ]
         self._idle = list(self._runners)
 
     def __enter__(self) -> Self:
@@ -128,6 +135,8 @@ class _Engine:
     ) -> None:
         for runner in self._runners:
             runner.close()
+        for launcher in self._launchers:
+            launcher.close()
         torch.set_num_threads(self._threads)
         if kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit):
             self._store_what_is_done()

@@ -10,10 +10,10 @@ import torch
 from vqa.extract.model import Model
 from vqa.extract.video import DEFAULT_MAX_PIXELS
 
-CPU_BATCH = 8
+CPU_BATCH = 4
 """Measured on CPUs: larger batches leave the caches and cost up to a fifth more a frame."""
 GPU_BATCH = 64
-MAX_CPU_RUNNERS = 4
+MAX_LANES = 16
 """More would wait for the interpreter, which all threads of Python share."""
 DEFAULT_MEMORY_BYTES = 1 << 30
 DEFAULT_VIDEO_SECONDS = 600.0
@@ -35,51 +35,61 @@ class EngineOptions:
     """A video that takes longer to decode is given up."""
     devices: tuple[torch.device, ...] = (torch.device("cpu"),)
     """Where models run, each on its own rounds of videos."""
-    cpu_runners: int = 0
-    """Rounds that run side by side on the CPU, each with its part of the threads; 0 for as many as suit the videos."""
+    lanes: int = 0
+    """Batches that are computed at once on the CPU, each with its part of the threads; 0 for one on each thread."""
 
     def batch_on(self, device: torch.device) -> int:
         """Return the frames per forward pass on a device."""
         return self.batch or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
 
 
-def cpu_shares(threads: int, videos: int, wanted: int = 0) -> tuple[int, ...]:
-    """Return how many threads each runner on the CPU gets.
-
-    Threads of one runner meet after every layer, and wait there for the one that a decoder kept from its core; runners
-    of a thread each meet never. But a runner needs videos of its own, and few videos are done sooner together.
-
-    Args:
-        threads: All there are.
-        videos: How many are to be done.
-        wanted: How many runners; 0 for as many as suit.
-    """
-    runners = wanted or (min(threads, MAX_CPU_RUNNERS) if videos >= 2 * threads else 1)
-    return tuple((threads + runner) // runners for runner in range(runners))
-
-
 @dataclass(frozen=True)
 class Share:
-    """What one runner gets of the machine."""
+    """What the models get of one device."""
 
     device: torch.device
-    threads: int
-    """Of the CPU; on other devices they only hand the work over."""
     batch: int
     """Frames per forward pass."""
+    lanes: int = 0
+    """Batches at once on the CPU; 0 on other devices."""
+    threads: int = 1
+    """Of each lane."""
+
+    @property
+    def runners(self) -> int:
+        """Rounds that go on at once; on the CPU two, so that the end of one never leaves a lane without work."""
+        return 2 if self.lanes else 1
 
 
-def share_out(options: EngineOptions, videos: int) -> tuple[Share, ...]:
-    """Return the runners of a run: one on each device, several on the CPU."""
+def share_out(options: EngineOptions, models: Sequence[Model], videos: int) -> tuple[Share, ...]:
+    """Return what the models of a run get of each device.
+
+    On the CPU a batch has one thread, unless the whole run has fewer batches of a model than there are threads.
+    """
     threads = torch.get_num_threads()
-    return tuple(
-        Share(device, part, options.batch_on(device))
-        for device in options.devices
-        for part in (cpu_shares(threads, videos, options.cpu_runners) if device.type == "cpu" else (threads,))
-    )
+    shares = []
+    for device in options.devices:
+        batch = options.batch_on(device)
+        lanes = options.lanes or min(threads, MAX_LANES, _batches(models, videos, batch))
+        shares.append(
+            Share(device, batch, lanes, max(1, threads // lanes)) if device.type == "cpu" else Share(device, batch)
+        )
+    return tuple(shares)
+
+
+def _batches(models: Sequence[Model], videos: int, batch: int) -> int:
+    """Return how many batches of the model that has most of them a run consists of; at least 1."""
+    counts = [
+        videos * max(1, spec.clips) if clip_frames else -(-videos * spec.frames // batch)
+        for spec, clip_frames in ((model.candidate.spec, model.candidate.clip_frames) for model in models)
+    ]
+    return max(1, *counts)
 
 
 def useful_slots(models: Sequence[Model], shares: Sequence[Share], processes: int) -> int:
-    """Return how many videos are worth holding: those in work, and twice what fills a batch of each runner."""
+    """Return how many videos are worth holding: those in work, and rounds of two batches in every lane for each runner.
+
+    Twice as many as that, so that the next rounds can be decoded meanwhile.
+    """
     frames = min((model.candidate.spec.frames for model in models if not model.candidate.clip_frames), default=1)
-    return 2 * processes + sum(2 * -(-share.batch // frames) for share in shares)
+    return 2 * processes + sum(4 * -(-2 * share.batch * max(1, share.lanes) // frames) for share in shares)

@@ -20,6 +20,8 @@ DECODING_RULES = {
     "depth": "reduced to 8 bits with rounding",
     "transfer": "PQ and HLG refused",
     "rotation": "display matrix applied",
+    "interlaced": "fields woven as they are stored",
+    "start": "from the first key frame; leading pictures that refer to what came before are left out",
 }
 """How video files become frames; recorded with the features, and part of every fingerprint."""
 

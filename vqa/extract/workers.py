@@ -12,30 +12,26 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, TimeoutError
-from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
-import torch
 from pebble import ProcessExpired, ProcessPool
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqa.errors import VideoError, VqaError
-from vqa.extract.backends import find_backend
-from vqa.extract.decoding import Block, DecodedVideo, Stamp, bytes_needed, decode_video
-from vqa.extract.spec import Candidate, NativeInput
+from vqa.extract.decode_worker import WORKER_BYTES, WorkerLimits, decode_into, mapped, set_up
+from vqa.extract.decoding import Block, DecodedVideo, Stamp, bytes_needed
+from vqa.extract.spec import Candidate
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory, asked only for its free space
-_NICENESS = 19
 _MEBI = 1 << 20
 _FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
 
@@ -53,29 +49,13 @@ class Slot:
 
     def block(self, block: Block) -> Tensor:
         """Return a view's frames, uint8 (count, 3, h, w), without copying them."""
-        return block.within(_mapped(self._memory))
+        return block.within(mapped(self._memory))
 
     def close(self) -> None:
         """Give the memory back; a tensor that still looks at it keeps it mapped until it goes."""
         self._memory.unlink()
         with contextlib.suppress(BufferError):
             self._memory.close()
-
-
-def _mapped(memory: SharedMemory) -> memoryview:
-    assert memory.buf is not None, "used after it was closed"
-    return memory.buf
-
-
-@dataclass(frozen=True)
-class WorkerLimits:
-    """Bounds on one decode worker."""
-
-    max_pixels: int
-    video_seconds: float
-    """A video that takes longer to decode is given up."""
-    threads: int = 1
-    """Of the codec."""
 
 
 Outcome = DecodedVideo | VideoError | BaseException
@@ -100,7 +80,7 @@ class DecodeWorkers:
     def _start(self) -> ProcessPool:
         return ProcessPool(
             max_workers=self._processes,
-            initializer=_set_up,
+            initializer=set_up,
             initargs=(self._candidates, self._limits),
             context=_context(),
         )
@@ -131,10 +111,10 @@ class DecodeWorkers:
         """
         arguments = (path, stamp, models, slot.name)
         try:
-            future = self._pool.schedule(_decode_into, args=arguments, timeout=self._limits.video_seconds)
+            future = self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
         except RuntimeError:  # its idle workers were killed meanwhile
             self.restart()
-            future = self._pool.schedule(_decode_into, args=arguments, timeout=self._limits.video_seconds)
+            future = self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
         generation = self.generation
         future.add_done_callback(lambda finished: done(self._outcome(finished), generation))
 
@@ -149,7 +129,10 @@ class DecodeWorkers:
         except ProcessExpired as error:
             return VideoError(f"the decoder died ({_death(error.exitcode)}); check the file with ffprobe")
         except MemoryError:
-            return VideoError("decoding it needs more memory than there is; use fewer workers")
+            return VideoError(
+                f"decoding it needs more memory than there is, or than the {WORKER_BYTES >> 30} GB of one video; "
+                "check the file with ffprobe, or use fewer workers"
+            )
         except (CancelledError, Exception) as error:  # noqa: BLE001 - handed on to the engine, which raises it
             return error
 
@@ -204,7 +187,7 @@ def _context() -> BaseContext:
     """
     context = _ServerContext() if _FORK_SERVER else multiprocessing.get_context("spawn")
     if _FORK_SERVER:
-        context.set_forkserver_preload([__name__])
+        context.set_forkserver_preload([decode_into.__module__])
     return context
 
 
@@ -234,47 +217,3 @@ def _hidden_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-# --- in the worker ---
-
-
-@dataclass(eq=False)
-class _Worker:
-    """What a worker keeps from one video to the next."""
-
-    candidates: tuple[Candidate, ...]
-    measures: dict[Candidate, nn.Module]
-    limits: WorkerLimits
-    slots: dict[str, SharedMemory]
-
-
-_worker: list[_Worker] = []
-
-
-def _set_up(candidates: tuple[Candidate, ...], limits: WorkerLimits) -> None:
-    """Prepare a worker: one thread, behind the models where both want a core, and the native candidates' networks."""
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
-    torch.set_num_threads(1)
-    measures = {
-        candidate: find_backend(candidate.spec.backend).load(candidate.spec)
-        for candidate in candidates
-        if isinstance(candidate.input, NativeInput)
-    }
-    _worker.append(_Worker(candidates, measures, limits, {}))
-
-
-def _decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str) -> DecodedVideo:
-    worker = _worker[-1]
-    if name not in worker.slots:
-        worker.slots[name] = SharedMemory(name)
-    return decode_video(
-        path,
-        [worker.candidates[index] for index in models],
-        worker.measures,
-        _mapped(worker.slots[name]),
-        max_pixels=worker.limits.max_pixels,
-        threads=worker.limits.threads,
-        stamp=stamp,
-    )

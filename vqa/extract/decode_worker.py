@@ -1,0 +1,102 @@
+"""What runs in a decode worker: it holds its memory to a bound, and writes views of one video after the other."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vqa.extract.backends import find_backend
+from vqa.extract.decoding import DecodedVideo, Stamp, decode_video
+from vqa.extract.spec import Candidate, NativeInput
+
+WORKER_BYTES = 4 << 30
+"""What a worker may take beside its libraries: a stream of the largest frames allowed, and the frames it refers to."""
+_NICENESS = 19
+_NO_ROOM = "DefaultCPUAllocator"
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """Bounds on one decode worker."""
+
+    max_pixels: int
+    video_seconds: float
+    """A video that takes longer to decode is given up."""
+    threads: int = 1
+    """Of the codec."""
+
+
+def mapped(memory: SharedMemory) -> memoryview:
+    """Return shared memory as bytes."""
+    assert memory.buf is not None, "used after it was closed"
+    return memory.buf
+
+
+@dataclass(eq=False)
+class _Worker:
+    """What a worker keeps from one video to the next."""
+
+    candidates: tuple[Candidate, ...]
+    measures: dict[Candidate, nn.Module]
+    limits: WorkerLimits
+    slots: dict[str, SharedMemory]
+
+
+_worker: list[_Worker] = []
+
+
+def set_up(candidates: tuple[Candidate, ...], limits: WorkerLimits) -> None:
+    """Prepare a worker: one thread, behind the models where both want a core, and the native candidates' networks."""
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    _limit_memory()
+    torch.set_num_threads(1)
+    measures = {
+        candidate: find_backend(candidate.spec.backend).load(candidate.spec)
+        for candidate in candidates
+        if isinstance(candidate.input, NativeInput)
+    }
+    _worker.append(_Worker(candidates, measures, limits, {}))
+
+
+def _limit_memory() -> None:
+    """Let a file that asks for absurd amounts of memory fail by itself, where the system can (Linux)."""
+    lines = _STATUS.read_text().splitlines() if _STATUS.is_file() else []
+    held = [line.split()[1] for line in lines if line.startswith("VmData:")]
+    if held:
+        import resource
+
+        limit = int(held[0]) * 1024 + WORKER_BYTES
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str) -> DecodedVideo:
+    """Decode a video for some of the candidates into the shared memory of that name.
+
+    Raises:
+        VideoError: the video can't be used.
+        MemoryError: it takes more memory than a worker may have.
+    """
+    worker = _worker[-1]
+    if name not in worker.slots:
+        worker.slots[name] = SharedMemory(name)
+    try:
+        return decode_video(
+            path,
+            [worker.candidates[index] for index in models],
+            worker.measures,
+            mapped(worker.slots[name]),
+            max_pixels=worker.limits.max_pixels,
+            threads=worker.limits.threads,
+            stamp=stamp,
+        )
+    except RuntimeError as error:
+        if _NO_ROOM in str(error):  # how torch says it
+            raise MemoryError from error
+        raise
