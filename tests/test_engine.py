@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from vqa.extract.engine import Job, run_jobs
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
+from vqa.extract.workers import SLOT_PREFIX
 from vqa.records import VideoFeatures
 
 CPU = torch.device("cpu")
@@ -217,9 +219,8 @@ def test_a_bug_in_a_network_stops_the_run_and_keeps_what_was_stored(tmp_path: Pa
 
 
 def test_no_shared_memory_is_left_behind(tmp_path: Path) -> None:
-    before = set(Path("/dev/shm").iterdir())
     run(videos(tmp_path, 2), [model()])
-    assert {path for path in set(Path("/dev/shm").iterdir()) - before if path.name.startswith("psm_")} == set()
+    assert list(Path("/dev/shm").glob(f"{SLOT_PREFIX}{os.getpid()}-*")) == []
 
 
 def test_too_little_memory_for_two_videos_is_said_before_work_starts(tmp_path: Path) -> None:

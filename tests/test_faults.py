@@ -16,6 +16,8 @@ import psutil
 import pytest
 from media import grey_frames, write_video
 
+from vqa.extract.workers import SLOT_PREFIX
+
 TRAP = '''
 import os, signal, time
 import torch
@@ -92,13 +94,18 @@ def stored(report: dict[str, Any]) -> int:
     return int(row["stored"])
 
 
+def left_behind() -> list[Path]:
+    """Shared memory of runs that have ended; slots are named by the process that owns them."""
+    owners = {path: int(path.name.split("-")[1]) for path in Path("/dev/shm").glob(f"{SLOT_PREFIX}*-*")}
+    return [path for path, owner in owners.items() if not psutil.pid_exists(owner)]
+
+
 @pytest.fixture
 def shared_memory() -> Iterator[None]:
     """Fails a test after which shared memory is left behind."""
-    before = set(Path("/dev/shm").glob("psm_*"))
     yield
     deadline = time.monotonic() + 20
-    while left := set(Path("/dev/shm").glob("psm_*")) - before:
+    while left := left_behind():
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
 

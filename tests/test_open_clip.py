@@ -75,7 +75,8 @@ def test_features_of_a_file_equal_open_clips_own(name: str, tmp_path: Path) -> N
     with torch.inference_mode():
         found = backend.load(spec_of(f"{name}/{path}"))(frames())
         assert found.shape == (2, 24)
-        assert torch.equal(found, own.encode_image(frames(), normalize=False))
+        # Not bit by bit: the two hold their weights at other alignments, on which some processors' kernels depend.
+        torch.testing.assert_close(found, own.encode_image(frames(), normalize=False), rtol=1e-6, atol=1e-6)
 
 
 def test_a_tag_trained_with_quickgelu_gets_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

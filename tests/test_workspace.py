@@ -39,7 +39,7 @@ def refusal(folder, content):
 def test_the_least_workspace_has_every_default(tmp_path):
     workspace = open_workspace(write(tmp_path, '[dataset]\nvideos = "clips"\n'))
     assert workspace == Workspace(tmp_path, DatasetSettings("clips"))
-    assert workspace.extract == ExtractSettings(("bundled",), 8, "auto", 32, "auto", 8192 * 8192)
+    assert workspace.extract == ExtractSettings(("bundled",), 8, "auto", 0, "auto", 8192 * 8192)
     assert workspace.select == SelectSettings(4, 6, "width", 16)
     assert workspace.train == TrainSettings(20, 0.2, 0)
     assert workspace.cache_dir == tmp_path / "cache"

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import secrets
 import shutil
 import signal
 import sys
@@ -32,6 +34,7 @@ from vqa.extract.decoding import Block, DecodedVideo, Stamp, bytes_needed
 from vqa.extract.spec import Candidate
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory, asked only for its free space
+SLOT_PREFIX = "vqa-"
 _MEBI = 1 << 20
 _FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
 
@@ -40,7 +43,10 @@ class Slot:
     """Shared memory for the views of one video."""
 
     def __init__(self, size: int) -> None:
-        self._memory = SharedMemory(create=True, size=max(size, 1))
+        # Named by its owner, so that what a killed machine might leave behind can be told apart.
+        self._memory = SharedMemory(
+            f"{SLOT_PREFIX}{os.getpid()}-{secrets.token_hex(4)}", create=True, size=max(size, 1)
+        )
 
     @property
     def name(self) -> str:
