@@ -30,7 +30,9 @@ from vqa.extract.spec import Candidate, InputSpec, NativeInput, parse_spec, plan
 from vqa.records import VideoFeatures
 
 CPU = torch.device("cpu")
-_ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_ACCURATE = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +122,8 @@ def run_naive(
         contender: The network.
         clips: The files.
         frames: How many of each.
-        accurate: Convert colours with swscale's accurate rounding and full chroma. PyAV's default is what most loops
-            use; it makes frames darker by about one grey level, so features are compared with accurate colours.
+        accurate: Convert colours with swscale's accurate rounding and bicubic chroma, as our decoding rules say. PyAV's
+            default is what most loops use, and what is timed; it makes frames darker by about one grey level.
     """
     transform = _transform(contender.spec)
     features = []

@@ -120,7 +120,7 @@ def test_a_decoder_that_dies_or_hangs_or_takes_all_memory_costs_its_video_alone(
         "01-200.mp4": "the decoder died (signal SIGSEGV); check the file with ffprobe",
         "03-220.mp4": "decoding took longer than 3 s and was given up; raise video_seconds",
         "04-240.mp4": "decoding it needs more memory than there is, or than the 4 GB of one video; "
-        "check the file with ffprobe, or use fewer workers",
+        "check the file with ffprobe",
     }
 
 

@@ -36,6 +36,12 @@ def test_few_batches_get_several_threads_each() -> None:
     assert lanes(1, batch=2) == (2, 3)
 
 
+def test_no_core_is_left_over_where_lanes_have_several_threads() -> None:
+    for threads, expected in ((24, (12, 2)), (31, (15, 2)), (64, (16, 4))):
+        torch.set_num_threads(threads)
+        assert lanes(100) == expected
+
+
 def test_clips_are_batches_of_their_own() -> None:
     torch.set_num_threads(6)
     clip = replace(CANDIDATE, input=replace(INPUT, clip_frames=16))
@@ -54,7 +60,7 @@ def test_slots_are_what_decoders_and_runners_keep_busy_with() -> None:
     shares = (Share(torch.device("cpu"), batch=4, lanes=2),)
     assert useful_slots([model()], shares, processes=2) == 4 + 16  # rounds of 16 frames: four videos
     clip = replace(CANDIDATE, input=replace(INPUT, clip_frames=16))
-    assert useful_slots([model(clip)], shares, processes=2) == 4 + 64
+    assert useful_slots([model(clip)], shares, processes=2) == 4 + 4  # a clip is as much as four videos
 
 
 def test_memory_bounds_how_many_videos_wait() -> None:

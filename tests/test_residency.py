@@ -97,3 +97,12 @@ def test_a_network_that_does_not_fit_alone_is_one_line() -> None:
     device = Residency({0: Crowded(2)}, META, lambda _: 10000)
     with pytest.raises(VqaError, match="a network of 0 MB does not fit into the memory of meta; free it, or use"):
         device.place(0)
+
+
+def test_one_network_may_have_the_device_to_itself() -> None:
+    device = residency(100, 100, total=10000)
+    first, second = device.place(0), device.place(1)
+    assert device.keep_only(1)
+    assert not device.keep_only(1)
+    assert device.place(1) is second
+    assert device.place(0) is not first

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -39,16 +40,24 @@ class MeanGrey(nn.Module):
         return frames.flatten(1).mean(1, keepdim=True)
 
 
-def works(folder: Path, count: int) -> list[Work]:
-    """Decoded videos, as a worker gives them; frame f of video i is grey 10 + i + 10 f."""
-    decoded = []
-    for i in range(count):
-        path = write_video(folder / f"{i}.mp4", grey_frames(range(10 + i, 250, 10)))
-        slot = Slot(bytes_needed([CANDIDATE]))
-        decoded.append(
-            Work(Job(path.name, path, "", (0,)), slot, decode_video(path, [CANDIDATE], {}, slot._memory.buf))
-        )
-    return decoded
+@pytest.fixture
+def works(tmp_path: Path) -> Iterator[Callable[[int], list[Work]]]:
+    """Makes decoded videos, as a worker gives them; frame f of video i is grey 10 + i + 10 f."""
+    with contextlib.ExitStack() as slots:
+
+        def make(count: int) -> list[Work]:
+            decoded = []
+            for i in range(count):
+                path = write_video(tmp_path / f"{i}.mp4", grey_frames(range(10 + i, 250, 10)))
+                slot = slots.enter_context(contextlib.closing(Slot(bytes_needed([CANDIDATE]))))
+                found = decode_video(path, [CANDIDATE], {}, slot._memory.buf)
+                decoded.append(Work(Job(path.name, path, "", (0,)), slot, found))
+            return decoded
+
+        yield make
+
+
+Works = Callable[[int], list[Work]]
 
 
 def run(videos: Sequence[Work], network: nn.Module, launcher: Launcher, *, batch: int) -> list[Result]:
@@ -68,29 +77,29 @@ def greys(results: Sequence[Result]) -> list[list[float]]:
     return [result.values[:, 0].round(3).tolist() for result in results]
 
 
-def test_batches_span_videos_and_rows_come_back_to_their_own(tmp_path: Path) -> None:
-    network, videos = MeanGrey(), works(tmp_path, 5)
+def test_batches_span_videos_and_rows_come_back_to_their_own(works: Works) -> None:
+    network, videos = MeanGrey(), works(5)
     results = run(videos, network, OnTheSpot(), batch=4)
     assert network.batches == [4, 4, 4, 3]
     assert [result.work for result in results] == videos
     assert greys(results) == [[50 + i, 130 + i, 210 + i] for i in range(5)]
 
 
-def test_lanes_give_the_rows_in_the_same_order(tmp_path: Path) -> None:
-    results = run(works(tmp_path, 5), MeanGrey(), Lanes(3, 1), batch=2)
+def test_lanes_give_the_rows_in_the_same_order(works: Works) -> None:
+    results = run(works(5), MeanGrey(), Lanes(3, 1), batch=2)
     assert greys(results) == [[50 + i, 130 + i, 210 + i] for i in range(5)]
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(works: Works) -> None:
     network = MeanGrey(room=3)
-    results = run(works(tmp_path, 2), network, OnTheSpot(), batch=8)
+    results = run(works(2), network, OnTheSpot(), batch=8)
     assert network.batches == [2, 2, 2]
     assert greys(results) == [[50, 130, 210], [51, 131, 211]]
 
 
-def test_an_input_that_never_fits_is_one_line(tmp_path: Path) -> None:
+def test_an_input_that_never_fits_is_one_line(works: Works) -> None:
     with pytest.raises(VqaError, match="not even one input fits into the memory of cpu; free it, or use --device cpu"):
-        run(works(tmp_path, 1), MeanGrey(room=0), OnTheSpot(), batch=8)
+        run(works(1), MeanGrey(room=0), OnTheSpot(), batch=8)
 
 
 def test_lanes_have_threads_of_their_own_and_leave_the_callers() -> None:

@@ -126,6 +126,14 @@ def test_dense_clips_are_another_candidate() -> None:
     assert dense.fingerprint != clip.fingerprint
 
 
+def test_the_rate_of_dense_clips_decides_dense_clips_alone() -> None:
+    clip = dataclasses.replace(CANDIDATE, input=dataclasses.replace(INPUT, clip_frames=16, clip_fps=15.0))
+    other = dataclasses.replace(clip, input=dataclasses.replace(INPUT, clip_frames=16, clip_fps=7.5))
+    assert clip.fingerprint == other.fingerprint
+    dense, faster = (dataclasses.replace(each, spec=dataclasses.replace(each.spec, clips=2)) for each in (clip, other))
+    assert dense.fingerprint != faster.fingerprint
+
+
 def test_dense_clips_of_a_network_of_unknown_frame_rate_are_refused() -> None:
     plan = Plan(dataclasses.replace(INPUT, clip_frames=16, clip_fps=0.0), "none")
     with pytest.raises(UnknownModelError, match="x:y@dense2: no frame rate is known"):

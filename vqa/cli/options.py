@@ -68,7 +68,6 @@ def with_effort(command: Command) -> Command:
     """Add the options that differ for one run from `[extract]` in vqa.toml; they come as the mapping `overrides`."""
 
     @click.option("--device", help="auto, cpu, cuda for all CUDA devices, or cuda:1 for one.")
-    @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="Of the networks.")
     @click.option("--batch", type=click.IntRange(0), help="Frames that a model takes at once; 0 for what suits it.")
     @click.option("--memory", type=click.IntRange(1), metavar="MB", help="Decoded frames that may wait, in MB.")
     @click.option("--workers", type=click.IntRange(0), help="Processes that decode; 0 for one on each core.")
@@ -82,7 +81,6 @@ def with_effort(command: Command) -> Command:
     def run(
         *arguments: Any,
         device: str | None,
-        precision: str | None,
         batch: int | None,
         memory: int | None,
         workers: int | None,
@@ -91,7 +89,6 @@ def with_effort(command: Command) -> Command:
     ) -> Any:
         given = {
             "device": device,
-            "precision": precision,
             "batch": batch,
             "memory": memory,
             "workers": workers,

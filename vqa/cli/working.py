@@ -15,12 +15,19 @@ from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, with_effort
 @click.command()
 @click.option("--models", multiple=True, default=("all",), help="`all`, a pool, a model or a glob; repeatable.")
 @click.option("--retry-failed", is_flag=True, help="Try videos again that failed before.")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="Of the networks.")
 @with_effort
 @in_workspace
 @with_weights
 @as_json
 def extract(
-    models: tuple[str, ...], *, retry_failed: bool, overrides: Mapping[str, Any], folder: Path, as_json: bool
+    models: tuple[str, ...],
+    *,
+    retry_failed: bool,
+    precision: str | None,
+    overrides: Mapping[str, Any],
+    folder: Path,
+    as_json: bool,
 ) -> None:
     """Compute the features that the cache lacks; every video is decoded at most once for all models.
 
@@ -33,10 +40,9 @@ def extract(
     """
     from vqa import pipeline, tables, terminal
 
+    given = {**overrides, "precision": precision} if precision else overrides
     with terminal.Bars() as bars:
-        report = pipeline.extract_features(
-            folder, models, retry_failed=retry_failed, overrides=overrides, progress=bars
-        )
+        report = pipeline.extract_features(folder, models, retry_failed=retry_failed, overrides=given, progress=bars)
     (terminal.print_json if as_json else tables.print_extraction)(report)
     sys.exit(DONE if report.complete else INCOMPLETE)
 
@@ -99,11 +105,13 @@ def evaluate(splits: int | None, *, top_k: int | None, folder: Path, as_json: bo
 @click.command()
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="VIDEO...")
 @click.option("--model", type=click.Path(path_type=Path), help="Bundle.  [default: the workspace's scorer.vqa]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@with_effort
 @in_workspace
 @with_weights
 @as_json
-def score(videos: tuple[Path, ...], *, model: Path | None, device: str, folder: Path, as_json: bool) -> None:
+def score(
+    videos: tuple[Path, ...], *, model: Path | None, overrides: Mapping[str, Any], folder: Path, as_json: bool
+) -> None:
     """Score videos with a trained bundle.
 
     \b
@@ -113,6 +121,7 @@ def score(videos: tuple[Path, ...], *, model: Path | None, device: str, folder: 
     from vqa import pipeline, tables, terminal
 
     with terminal.Bars() as bars:
-        report = pipeline.score_videos(videos, model or folder / "scorer.vqa", device=device, progress=bars)
+        bundle = model or folder / "scorer.vqa"
+        report = pipeline.score_videos(videos, bundle, folder=folder, overrides=overrides, progress=bars)
     (terminal.print_json if as_json else tables.print_scores)(report)
     sys.exit(DONE if report.complete else INCOMPLETE)

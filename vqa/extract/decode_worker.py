@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from vqa.extract.backends import find_backend
+from vqa.extract.backends.hub import weights_from
 from vqa.extract.decoding import DecodedVideo, Stamp, decode_video
 from vqa.extract.spec import Candidate, NativeInput
+from vqa.files import Downloads
 
 WORKER_BYTES = 4 << 30
 """What a worker may take beside its libraries: a stream of the largest frames allowed, and the frames it refers to."""
@@ -30,6 +32,8 @@ class WorkerLimits:
     """A video that takes longer to decode is given up."""
     threads: int = 1
     """Of the codec."""
+    downloads: Downloads = field(default_factory=Downloads)
+    """Where native candidates that have weights may take them from."""
 
 
 def mapped(memory: SharedMemory) -> memoryview:
@@ -57,11 +61,12 @@ def set_up(candidates: tuple[Candidate, ...], limits: WorkerLimits) -> None:
         os.nice(_NICENESS)
     _limit_memory()
     torch.set_num_threads(1)
-    measures = {
-        candidate: find_backend(candidate.spec.backend).load(candidate.spec)
-        for candidate in candidates
-        if isinstance(candidate.input, NativeInput)
-    }
+    with weights_from(offline=limits.downloads.offline, folder=limits.downloads.folder):
+        measures = {
+            candidate: find_backend(candidate.spec.backend).load(candidate.spec)
+            for candidate in candidates
+            if isinstance(candidate.input, NativeInput)
+        }
     _worker.append(_Worker(candidates, measures, limits, {}))
 
 
@@ -73,7 +78,9 @@ def _limit_memory() -> None:
         import resource
 
         limit = int(held[0]) * 1024 + WORKER_BYTES
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        if hard == resource.RLIM_INFINITY or limit < hard:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 def decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str) -> DecodedVideo:

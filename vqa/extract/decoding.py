@@ -234,8 +234,8 @@ class _Runs:
             held[index] = rgb
             frames = self._items.frames[item].tolist()
             if held.keys() == set(frames):
-                self._measure(item, [held[frame] for frame in frames])
                 del self._held[item]
+                self._measure(item, [held[frame] for frame in frames])
 
     def _measure(self, item: int, frames: Sequence[NDArray[np.uint8]]) -> None:
         started = time.perf_counter()

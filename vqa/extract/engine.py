@@ -9,13 +9,14 @@ again, so memory depends neither on a video's length nor on how many there are.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -23,18 +24,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqa.errors import VideoError
+from vqa.errors import VideoError, VqaError
 from vqa.extract.decode_worker import WorkerLimits
 from vqa.extract.decoding import DecodedInput, DecodedVideo, Stamp
-from vqa.extract.launching import make_launcher
+from vqa.extract.launching import Launcher, make_launcher
 from vqa.extract.machine import usable_cores
 from vqa.extract.model import Model
-from vqa.extract.options import EngineOptions, share_out, useful_slots
+from vqa.extract.options import EngineOptions, Share, share_out, useful_slots
 from vqa.extract.running import Result, Runner, Work
 from vqa.extract.spec import NativeInput
 from vqa.extract.workers import DecodeWorkers, Outcome, Slot, slot_count
+from vqa.files import downloads
 from vqa.records import VideoFeatures
 
+_MAX_CODEC_THREADS = 8
+"""More hold more frames at once, and gain little."""
+_LOOK_SECONDS = 5.0
 _TRIES = 4
 """How often a video is given to a pool whose workers are killed while they are idle."""
 
@@ -107,25 +112,34 @@ class _Engine:
         self._models, self._sink = models, sink
         cores = usable_cores()
         processes = min(options.workers or cores, videos)
-        limits = WorkerLimits(options.max_pixels, options.video_seconds, threads=max(1, cores // processes))
+        limits = WorkerLimits(
+            options.max_pixels,
+            options.video_seconds,
+            threads=min(_MAX_CODEC_THREADS, max(1, cores // processes)),
+            downloads=downloads(),
+        )
         candidates = [model.candidate for model in models]
         shares = share_out(options, models, videos)
-        count, size = slot_count(candidates, options.memory_bytes, useful_slots(models, shares, processes))
+        wanted = min(videos, useful_slots(models, shares, processes))
+        count, size = slot_count(candidates, options.memory_bytes, wanted)
+        networks = {index: model for index, model in enumerate(models) if not _is_native(model)}
         self._events: SimpleQueue[_Decoded | _Idle | Result] = SimpleQueue()
-        self._slots = [Slot(size) for _ in range(count)]
-        self._free = list(self._slots)
         self._ready: deque[Work] = deque()
         self._decoding = 0
-        self._workers = DecodeWorkers(candidates, processes, limits)
-        networks = {index: model for index, model in enumerate(models) if not _is_native(model)}
-        self._threads = torch.get_num_threads()
-        self._launchers = [make_launcher(share.device, lanes=share.lanes, threads=share.threads) for share in shares]
-        self._runners = [
-            Runner(networks, share, launcher)
-            for share, launcher in zip(shares, self._launchers, strict=True)
-            for _ in range(share.runners)
-        ]
-        self._idle = list(self._runners)
+        with contextlib.ExitStack() as stack:  # unwound from the last to the first, whatever fails on the way
+            self._slots = [stack.enter_context(contextlib.closing(Slot(size))) for _ in range(count)]
+            self._workers = stack.enter_context(DecodeWorkers(candidates, processes, limits))
+            stack.callback(self._ready.clear)
+            stack.push(self._store_what_is_done)
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            self._runners = [
+                stack.enter_context(contextlib.closing(Runner(networks, share, launcher)))
+                for share in shares
+                for launcher in [stack.enter_context(contextlib.closing(_launcher(share)))]
+                for _ in range(share.runners)
+            ]
+            self._cleanup = stack.pop_all()
+        self._free, self._idle = list(self._slots), list(self._runners)
 
     def __enter__(self) -> Self:
         return self
@@ -133,20 +147,12 @@ class _Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for runner in self._runners:
-            runner.close()
-        for launcher in self._launchers:
-            launcher.close()
-        torch.set_num_threads(self._threads)
-        if kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit):
-            self._store_what_is_done()
-        self._ready.clear()
-        self._workers.__exit__(kind, error, traceback)
-        for slot in self._slots:
-            slot.close()
+        self._cleanup.__exit__(kind, error, traceback)
 
-    def _store_what_is_done(self) -> None:
-        """After a stop from outside, keep the features that are whole; only the batch in flight is lost."""
+    def _store_what_is_done(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After a stop from outside, keep the features that are whole; the batches in flight alone are lost."""
+        if kind is None or not issubclass(kind, KeyboardInterrupt | SystemExit):
+            return
         while not self._events.empty():
             event = self._events.get()
             if isinstance(event, Result):
@@ -157,9 +163,18 @@ class _Engine:
         waiting = iter(jobs)
         self._decode(waiting)
         while self._decoding or self._ready or len(self._idle) < len(self._runners):
-            self._take(self._events.get())
+            self._take(self._next_event())
             self._decode(waiting)
             self._start_rounds()
+
+    def _next_event(self) -> _Decoded | _Idle | Result:
+        """Wait for the next event, with an eye on the workers: what they lost would never be reported."""
+        quiet = 0.0
+        while True:
+            with contextlib.suppress(Empty):
+                return self._events.get(timeout=_LOOK_SECONDS)
+            quiet += _LOOK_SECONDS
+            self._workers.look_after(quiet)
 
     def _decode(self, waiting: Iterable[Job]) -> None:
         """Keep every free slot's worth of videos on its way."""
@@ -200,6 +215,8 @@ class _Engine:
         elif isinstance(outcome, VideoError):
             self._free.append(event.slot)
             self._sink.fail(event.job, None, "decode", outcome)
+        elif isinstance(outcome, BrokenProcessPool):
+            raise VqaError(f"decode workers can't be kept running ({outcome}); look at `vqa doctor`") from outcome
         else:
             raise outcome
 
@@ -241,6 +258,10 @@ class _Engine:
 
     def _finished(self, runner: Runner) -> Callable[[BaseException | None], None]:
         return lambda error: self._events.put(_Idle(runner, error))
+
+
+def _launcher(share: Share) -> Launcher:
+    return make_launcher(share.device, lanes=share.lanes, threads=share.threads)
 
 
 def _is_native(model: Model) -> bool:

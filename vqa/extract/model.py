@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -68,9 +69,19 @@ def run_network(network: nn.Module, frames: Tensor, candidate: Candidate) -> Ten
         else:
             pixels = normalise(frames, spec).contiguous(memory_format=torch.channels_last)
         low = candidate.precision == "bfloat16"
-        with torch.autocast(frames.device.type, dtype=torch.bfloat16, enabled=low):
+        with _exact_kernels(frames.device), torch.autocast(frames.device.type, dtype=torch.bfloat16, enabled=low):
             features: Tensor = network(pixels)
         return features.float()
+
+
+def _exact_kernels(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Keep cuDNN from TF32, its default for float32 convolutions, and from kernels that differ from run to run."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    flags: contextlib.AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    return flags
 
 
 def choose_devices(name: str) -> tuple[torch.device, ...]:

@@ -70,10 +70,10 @@ def share_out(options: EngineOptions, models: Sequence[Model], videos: int) -> t
     shares = []
     for device in options.devices:
         batch = options.batch_on(device)
-        lanes = options.lanes or min(threads, MAX_LANES, _batches(models, videos, batch))
-        shares.append(
-            Share(device, batch, lanes, max(1, threads // lanes)) if device.type == "cpu" else Share(device, batch)
-        )
+        wanted = options.lanes or min(threads, MAX_LANES, _batches(models, videos, batch))
+        each = -(-threads // wanted)
+        lanes = options.lanes or threads // each
+        shares.append(Share(device, batch, lanes, each) if device.type == "cpu" else Share(device, batch))
     return tuple(shares)
 
 
@@ -91,5 +91,11 @@ def useful_slots(models: Sequence[Model], shares: Sequence[Share], processes: in
 
     Twice as many as that, so that the next rounds can be decoded meanwhile.
     """
-    frames = min((model.candidate.spec.frames for model in models if not model.candidate.clip_frames), default=1)
-    return 2 * processes + sum(4 * -(-2 * share.batch * max(1, share.lanes) // frames) for share in shares)
+    rows = min((_frames(model) for model in models), default=1)
+    return 2 * processes + sum(4 * -(-2 * share.batch * max(1, share.lanes) // rows) for share in shares)
+
+
+def _frames(model: Model) -> int:
+    """Return how many frames of a video a model looks at."""
+    candidate = model.candidate
+    return candidate.clip_frames * max(1, candidate.spec.clips) or candidate.spec.frames

@@ -40,6 +40,8 @@ def to_pixels(frame: av.VideoFrame, max_pixels: int) -> NDArray[np.uint8]:
     check_size(frame.width, frame.height, max_pixels)
     try:
         return _upright(_to_rgb(frame), frame)
+    except ValueError as error:  # PyAV's, for side data of a kind that it has no name for
+        raise VideoError(f"its frames carry data that can't be read ({error}); re-encode it") from error
     except av.FFmpegError as error:
         raise VideoError(f"its pixel format {frame.format.name} can't be converted; re-encode it to 4:2:0") from error
 
@@ -58,6 +60,7 @@ def _to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
         src_color_range=ColorRange.JPEG if tagged_full else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=_SCALING,
+        threads=1,  # each worker has a core of its own
     )
     return np.asarray(converted.to_ndarray(), dtype=np.uint8)
 

@@ -22,6 +22,7 @@ from vqa.extract.views import render, view_of
 MIN_COSINE = 0.999
 _PHOTOS = ("china.jpg", "flower.jpg")
 _PROBES = 16
+_PROBE_BATCH = 4
 
 
 def native_bfloat16(device: torch.device) -> bool:
@@ -43,11 +44,18 @@ def choose_precision(candidate: Candidate, network: nn.Module, device: torch.dev
 
 def precision_cosine(candidate: Candidate, network: nn.Module, device: torch.device) -> float:
     """Return the smallest cosine between bfloat16 and float32 features over the probe frames, -1 to 1."""
-    frames = probe_input(candidate).to(device)
+    frames = probe_input(candidate)
     if device.type != "cpu":
         network = copy.deepcopy(network).to(device)
-    exact = run_network(network, frames, replace(candidate, precision="float32"))
-    rough = run_network(network, frames, replace(candidate, precision="bfloat16"))
+    exact, rough = (
+        torch.cat(
+            [
+                run_network(network, part.to(device), replace(candidate, precision=precision)).cpu()
+                for part in torch.split(frames, 1 if candidate.clip_frames else _PROBE_BATCH)
+            ]
+        )
+        for precision in ("float32", "bfloat16")
+    )
     return float(torch.nn.functional.cosine_similarity(exact, rough).min())
 
 

@@ -61,6 +61,16 @@ class Residency:
         self._placed.move_to_end(hosted)
         return self._placed[hosted]
 
+    def keep_only(self, index: int) -> bool:
+        """Send all networks but one away; return whether that made room."""
+        kept = self._hosted[index]
+        others = [network for network in self._placed if network is not kept]
+        for network in others:
+            del self._placed[network]
+        if others:
+            torch.cuda.empty_cache()
+        return bool(others)
+
     def _moved(self, hosted: nn.Module) -> nn.Module:
         """Copy a network to the device; if other programs took its room meanwhile, alone."""
         try:

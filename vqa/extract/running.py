@@ -146,9 +146,11 @@ class Runner:
                 yield launched
 
     def _halve(self, index: int, size: int, error: Exception) -> None:
-        """Go on with half the batch; a batch of one that does not fit can't be mended."""
+        """Go on with half the batch, one input with the device to itself; if that does not fit, nothing will."""
         torch.cuda.empty_cache()
         candidate = self._models[index].candidate
+        if size == 1 and self._residency.keep_only(index):
+            return
         if size == 1:
             raise VqaError(
                 f"{candidate}: not even one input fits into the memory of {self.device}; free it, or use --device cpu"
@@ -163,7 +165,7 @@ class Runner:
             if len(frames) == 1 and not alone:
                 # Kernels for one row add up in another order than those for many: two equal rows go through the latter.
                 frames = frames.expand(2, *frames.shape[1:])
-            on_device = frames.to(self.device, non_blocking=True)
+            on_device = frames.to(self.device, non_blocking=self.device.type == "cuda")
             return run_network(network, on_device, self._models[index].candidate)[: len(rows)]
 
         return _Launched(index, rows, self._launcher.launch(compute))

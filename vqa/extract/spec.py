@@ -151,8 +151,13 @@ class Candidate:
 
     @property
     def details(self) -> str:
-        """All fields as canonical JSON; a video network's numbers do not depend on the spec's frame count."""
+        """All fields that decide numbers as canonical JSON.
+
+        A video network's do not depend on the spec's frame count, and on its frame rate only in dense clips.
+        """
         values = asdict(replace(self, spec=replace(self.spec, frames=self.clip_frames or self.spec.frames)))
+        if not self.spec.clips:
+            values["input"].pop("clip_fps", None)
         values |= {"model": str(self.spec), "decoding": DECODING_RULES}
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 

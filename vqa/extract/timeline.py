@@ -173,7 +173,10 @@ def _nal_heads(packet: av.Packet[av.VideoStream]) -> Iterator[int]:
     if not setup.startswith(b"\1"):
         yield from (start[1][0] for start in re.finditer(rb"\x00\x00\x01(.)", data, re.DOTALL))
         return
-    size = (setup[21 if packet.stream.codec_context.name == "hevc" else 4] & 3) + 1
+    place = 21 if packet.stream.codec_context.name == "hevc" else 4
+    if len(setup) <= place:
+        raise VideoError("its codec's header is cut off; fetch the file again")
+    size = (setup[place] & 3) + 1
     at = 0
     while at + size < len(data):
         yield data[at + size]

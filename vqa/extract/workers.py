@@ -17,8 +17,10 @@ import secrets
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -36,7 +38,9 @@ from vqa.extract.spec import Candidate
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory, asked only for its free space
 SLOT_PREFIX = "vqa-"
 _MEBI = 1 << 20
-_FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
+_SLACK_SECONDS = 60.0
+# Elsewhere a fork of a process with torch in it is not safe, or there is none.
+_FORK_SERVER = sys.platform.startswith("linux")
 
 
 class Slot:
@@ -47,6 +51,11 @@ class Slot:
         self._memory = SharedMemory(
             f"{SLOT_PREFIX}{os.getpid()}-{secrets.token_hex(4)}", create=True, size=max(size, 1)
         )
+        try:
+            _reserve(_SHARED_MEMORY / self._memory.name, max(size, 1))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def name(self) -> str:
@@ -62,6 +71,22 @@ class Slot:
         self._memory.unlink()
         with contextlib.suppress(BufferError):
             self._memory.close()
+
+
+def _reserve(file: Path, size: int) -> None:
+    """Take the pages of shared memory now: a worker that finds none left later is killed (SIGBUS)."""
+    if not file.is_file():  # the system keeps it elsewhere
+        return
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        raise VqaError(
+            f"{_SHARED_MEMORY}: no room for {size // _MEBI + 1} MB more of shared memory ({error.strerror}); "
+            "lower --memory, or wait for the other runs on this machine"
+        ) from error
+    finally:
+        os.close(descriptor)
 
 
 Outcome = DecodedVideo | VideoError | BaseException
@@ -81,6 +106,8 @@ class DecodeWorkers:
         self._candidates, self._processes, self._limits = tuple(candidates), processes, limits
         self.generation = 0
         """How often the pool was started anew."""
+        self._waiting: dict[Future[DecodedVideo], Callable[[Outcome, int], None]] = {}
+        self._lock = threading.Lock()
         self._pool = self._start()
 
     def _start(self) -> ProcessPool:
@@ -122,7 +149,15 @@ class DecodeWorkers:
             self.restart()
             future = self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
         generation = self.generation
-        future.add_done_callback(lambda finished: done(self._outcome(finished), generation))
+        self._waiting[future] = done
+        future.add_done_callback(lambda finished: self._report(finished, self._outcome(finished), generation))
+
+    def _report(self, future: Future[DecodedVideo], outcome: Outcome, generation: int) -> None:
+        """Say what became of a video, once."""
+        with self._lock:
+            done = self._waiting.pop(future, None)
+        if done is not None:
+            done(outcome, generation)
 
     def _outcome(self, future: Future[DecodedVideo]) -> Outcome:
         try:
@@ -137,20 +172,31 @@ class DecodeWorkers:
         except MemoryError:
             return VideoError(
                 f"decoding it needs more memory than there is, or than the {WORKER_BYTES >> 30} GB of one video; "
-                "check the file with ffprobe, or use fewer workers"
+                "check the file with ffprobe"
             )
         except (CancelledError, Exception) as error:  # noqa: BLE001 - handed on to the engine, which raises it
             return error
 
     def restart(self) -> None:
-        """Begin anew with fresh processes; videos in work are reported as broken by the old pool."""
+        """Begin anew with fresh processes; every video in work is reported as broken, even one the pool has lost."""
         self._stop()
+        for future in tuple(self._waiting):
+            self._report(future, BrokenProcessPool("the decode workers were started anew"), self.generation)
         self.generation += 1
         self._pool = self._start()
 
+    def look_after(self, quiet_seconds: float) -> None:
+        """Begin anew if the pool has broken unseen, or if no video has ended for longer than any may take.
+
+        Args:
+            quiet_seconds: For how long nothing was reported, although videos are in work.
+        """
+        if self._waiting and (not self._pool.active or quiet_seconds > self._limits.video_seconds + _SLACK_SECONDS):
+            self.restart()
+
 
 def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int) -> tuple[int, int]:
-    """Return how many slots to make, and their size in bytes.
+    """Return how many slots to make, and their size in bytes: two at least, so that one is filled while one is read.
 
     Args:
         candidates: All that look at a video at once.
@@ -158,16 +204,17 @@ def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int) 
         wanted: More than this would never be used.
 
     Raises:
-        VqaError: not even two videos fit.
+        VqaError: not even two videos fit, or the one that is wanted.
     """
     size = bytes_needed(candidates)
     limit, source = memory_bytes, "--memory"
     if _SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(_SHARED_MEMORY).free * 9 // 10) < limit:
         limit, source = free, "the shared memory that the system allows, /dev/shm"
-    if 2 * size > limit:
+    least = min(2, wanted)
+    if least * size > limit:
         raise VqaError(
-            f"two videos' frames for {len(candidates)} models take {2 * size // _MEBI + 1} MB, more than {source} "
-            f"({limit // _MEBI} MB); raise it, or extract fewer models at once"
+            f"the frames of {least} video(s) for {len(candidates)} models take {least * size // _MEBI + 1} MB, more "
+            f"than {source} ({limit // _MEBI} MB); raise it, or take fewer models at once"
         )
     return (min(wanted, limit // size) if size else wanted), size
 

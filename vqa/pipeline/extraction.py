@@ -12,9 +12,9 @@ from vqa.cache.store import FeatureStore
 from vqa.errors import WeightsError
 from vqa.extract.engine import run_jobs
 from vqa.extract.model import choose_devices
-from vqa.extract.options import EngineOptions
 from vqa.extract.pools import expand_models
 from vqa.pipeline.candidates import CandidateLoader
+from vqa.pipeline.effort import engine_options
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.recording import Recorder
@@ -99,14 +99,7 @@ def extract_features(
         progress.update("loading models", done, len(planned))
     if loader.unavailable and not recorder.entries:
         raise WeightsError(next(iter(loader.unavailable.values())))
-    options = EngineOptions(
-        batch=settings.batch,
-        max_pixels=settings.max_pixels,
-        memory_bytes=settings.memory << 20,
-        workers=settings.workers,
-        video_seconds=settings.video_seconds,
-        devices=devices,
-    )
+    options = engine_options(settings, devices)
     with recorder.writing() as (jobs, loaded):
         run_jobs(jobs, loaded, recorder, options)
     sizes = {stored.record.fingerprint: stored.bytes for stored in FeatureStore(workspace.cache_dir).candidates()}

@@ -57,6 +57,8 @@ class Recorder:
         self._memo = KeyMemo(cache_dir)
         self._stamps: dict[str, Stamp] = {}
         self._pace = Pace({}, progress)
+        self._said: set[tuple[str, str, str, str]] | None = None
+        """What the ledger says already."""
 
     def find_keys(self) -> None:
         """Find each video's key; a file that can't be read costs one row of the ledger."""
@@ -140,9 +142,11 @@ class Recorder:
         name = EVERY_CANDIDATE if candidate is None else str(candidate)
         fingerprint = EVERY_CANDIDATE if candidate is None else candidate.fingerprint
         row = Failure(video, key, name, fingerprint, stage, str(error), now_utc())
-        said = {(old.video, old.key, old.fingerprint, old.reason) for old in self.ledger.open_failures()}
-        if (row.video, row.key, row.fingerprint, row.reason) not in said:
+        if self._said is None:
+            self._said = {(old.video, old.key, old.fingerprint, old.reason) for old in self.ledger.open_failures()}
+        if (row.video, row.key, row.fingerprint, row.reason) not in self._said:
             self.ledger.add(row)
+            self._said.add((row.video, row.key, row.fingerprint, row.reason))
         self.progress.note(f"{video}: {error}")
 
     def failures(self) -> tuple[Failure, ...]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import torch
 
 from vqa.cache.store import time_average
 from vqa.errors import BundleError, VideoError, WeightsError
 from vqa.extract.backends import find_backend, weights_sha256
 from vqa.extract.engine import Job, run_jobs
 from vqa.extract.model import Model, choose_devices, load_network
-from vqa.extract.options import EngineOptions
 from vqa.extract.spec import ModelSpec, plan_candidate
+from vqa.pipeline.candidates import prepare_network
+from vqa.pipeline.effort import engine_options, settings_of
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.records import VideoFeatures
 from vqa.train.bundle import Bundle, load_bundle
@@ -53,25 +57,34 @@ class ScoreReport:
 
 
 def score_videos(
-    videos: Sequence[Path], model: Path, *, device: str = "auto", progress: Progress = SILENT
+    videos: Sequence[Path],
+    model: Path,
+    *,
+    folder: Path = Path(),
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+    progress: Progress = SILENT,
 ) -> ScoreReport:
     """Score videos with a trained bundle.
 
     Args:
         videos: The files.
         model: A bundle that `train_regressor` wrote.
-        device: `auto`, `cpu`, `cuda`, ...
+        folder: A workspace, for what a run may take; need not be one.
+        overrides: Settings of this run that differ from its `[extract]`, by the names of `ExtractSettings`; models,
+            frames and precision are the bundle's.
         progress: Told how far the run is.
 
     Raises:
         BundleError: the bundle can't be read, or this installation gives other features than it was trained on.
         WeightsError: a backbone's weights can't be had.
     """
+    settings = settings_of(folder, overrides)
+    devices = choose_devices(settings.device)
     bundle = load_bundle(model)
-    models = _load_models(bundle)
+    models = _load_models(bundle, devices[0])
     jobs = [Job(str(index), path, "", tuple(range(len(models)))) for index, path in enumerate(videos)]
     collector = _Collector(progress, len(jobs))
-    run_jobs(jobs, models, collector, EngineOptions(devices=choose_devices(device)))
+    run_jobs(jobs, models, collector, engine_options(settings, devices))
     header = bundle.header
     return ScoreReport(
         scores=tuple(collector.score(bundle, models, str(index), path) for index, path in enumerate(videos)),
@@ -87,7 +100,7 @@ def _pair(values: Sequence[float]) -> tuple[float, float]:
     return float(values[0]), float(values[1])
 
 
-def _load_models(bundle: Bundle) -> list[Model]:
+def _load_models(bundle: Bundle, device: torch.device) -> list[Model]:
     """Load the bundle's backbones; one whose fingerprint or weights differ is refused, never guessed at."""
     models = []
     for entry in bundle.header["models"]:
@@ -107,6 +120,7 @@ def _load_models(bundle: Bundle) -> list[Model]:
                 f"{spec}: its weights (SHA-256 {digest[:12]}...) are not those the bundle was trained "
                 f"with ({entry['weights_sha256'][:12]}...); fetch those, or train again"
             )
+        prepare_network(network, candidate, device)
         models.append(Model(candidate, network, digest))
     return models
 
