@@ -118,3 +118,14 @@ def write_still(path: Path, codec: str, pix_fmt: str) -> Path:
     frame.pts = 0
     path.write_bytes(b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)]))
     return path
+
+
+def write_sound(path: Path) -> Path:
+    """Write a second of silence, and no pictures."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path

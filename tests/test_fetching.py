@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -29,7 +28,6 @@ from safetensors.torch import save_file
 from torchvision import models
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-from vqa.cli import main
 from vqa.errors import WeightsError
 from vqa.extract.backends import bundled, find_backend, hub
 from vqa.extract.backends.hub import weights_from
@@ -44,24 +42,6 @@ REPOSITORY = "models--timm--test_resnet.r160_in1k"
 MEMBER = "tinyweights/xfeat.pt"
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process; gives exit status, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["vqa", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        out = capsys.readouterr()
-        return status, out.out, out.err
-
-    return call
 
 
 def state_of(text: str) -> Mapping[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from media import grey_frames, quadrants, write_still, write_video
+from media import grey_frames, quadrants, write_sound, write_still, write_video
 from torch import Tensor, nn
 
 from vqa.errors import VideoError
@@ -64,15 +64,6 @@ def broken_pictures(path: Path) -> None:
     path.write_bytes(content)
 
 
-def sound(path: Path) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=48000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 48000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
 def one_frame_gif(path: Path) -> None:
     write_video(path.with_suffix(".gif"), [quadrants()], codec="gif", pix_fmt="rgb8", options={}).rename(path)
 
@@ -117,7 +108,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "index-alone.mp4": (index_alone, "truncated"),
     "unknown-codec.mp4": (unknown_codec, "its codec is not known"),
     "broken-pictures.mp4": (broken_pictures, "truncated or damaged"),
-    "sound.mp4": (sound, "no video stream"),
+    "sound.mp4": (write_sound, "no video stream"),
     "one.mp4": (lambda path: write_video(path, grey_frames()[:1]), "1 frame(s); a video needs at least 2"),
     "png.mp4": (lambda path: write_still(path, "png", "rgb24"), "a still image, a playlist"),
     "jpeg.mp4": (lambda path: write_still(path, "mjpeg", "yuvj420p"), "a still image, a playlist"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media import grey_frames, quadrants, write_video
+from media import grey_frames, quadrants, write_sound, write_video
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError
@@ -161,13 +161,7 @@ def test_a_truncated_tail_is_found(tmp_path: Path) -> None:
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
-    path = tmp_path / "sound.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=48000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 48000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    path = write_sound(tmp_path / "sound.mp4")
     with pytest.raises(VideoError, match="no video stream"):
         read_timeline(path)
 

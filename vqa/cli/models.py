@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace
+from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, weights_dir_option
 
 _LISTING = "list"
 
@@ -56,13 +56,7 @@ def list_(pattern: str | None, *, pool: str | None, folder: Path, as_json: bool)
 
 @models.command()
 @click.argument("patterns", nargs=-1, required=True, metavar="SPEC_OR_POOL...")
-@click.option(
-    "--weights-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="VQA_WEIGHTS_DIR",
-    show_envvar=True,
-    help="Folder to fill, in place of the libraries' own download folders; made if missing.",
-)
+@weights_dir_option("Folder to fill, in place of the libraries' own download folders; made if missing.")
 @in_workspace
 @as_json
 def fetch(patterns: tuple[str, ...], *, weights_dir: Path | None, folder: Path, as_json: bool) -> None:

@@ -28,6 +28,17 @@ def in_workspace(command: Command) -> Command:
     )(command)
 
 
+def weights_dir_option(meaning: str) -> Callable[[Command], Command]:
+    """Return the option that names a folder of weights."""
+    return click.option(
+        "--weights-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="VQA_WEIGHTS_DIR",
+        show_envvar=True,
+        help=meaning,
+    )
+
+
 def weights_options(command: Command) -> Command:
     """Add the options that say where weights may come from."""
     offline = click.option(
@@ -37,14 +48,7 @@ def weights_options(command: Command) -> Command:
         show_envvar=True,
         help="Ask no network: weights come from this machine alone.",
     )
-    weights_dir = click.option(
-        "--weights-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        envvar="VQA_WEIGHTS_DIR",
-        show_envvar=True,
-        help="Folder of weights that `vqa models fetch` filled.",
-    )
-    return offline(weights_dir(command))
+    return offline(weights_dir_option("Folder of weights that `vqa models fetch` filled.")(command))
 
 
 def with_weights(command: Command) -> Command:

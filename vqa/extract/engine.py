@@ -78,7 +78,7 @@ def run_jobs(jobs: Sequence[Job], models: Sequence[Model], sink: Sink, options: 
     the run; whatever was stored until then stays stored.
 
     Raises:
-        VqaError: the views of two videos do not fit into the memory allowed.
+        VqaError: the views of two videos do not fit into the memory allowed, or workers can't be kept running.
     """
     if jobs:
         with _Engine(models, sink, options, len(jobs)) as engine:

@@ -15,6 +15,7 @@ import torch
 from av.codec.codec import UnknownCodecError
 
 from vqa.extract.precision import native_bfloat16
+from vqa.extract.processor import cpu_capabilities
 
 _DECODERS = {
     "h264": ("h264",),
@@ -62,7 +63,7 @@ def devices() -> tuple[Device, ...]:
 
 
 def _cpu() -> Device:
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    known = cpu_capabilities()
     has = [name for name in ("amx_bf16", "avx512_bf16") if known.get(name)]
     capability = ", ".join(has) or "neither amx_bf16 nor avx512_bf16"
     return Device("cpu", _cpu_model(), None, native_bfloat16(torch.device("cpu")), capability)

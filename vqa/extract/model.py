@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vqa.errors import VqaError
 from vqa.extract.backends import find_backend
+from vqa.extract.processor import cpu_capabilities
 from vqa.extract.spec import Candidate, InputSpec, NativeInput
 from vqa.extract.views import normalise
 
@@ -122,7 +123,7 @@ def load_network(candidate: Candidate) -> nn.Module:
 
 def onednn_is_faster() -> bool:
     """Return whether float32 products are better left to oneDNN: by the kind of CPU, not by a timing that may vary."""
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    known = cpu_capabilities()
     here = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     here = here and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return bool(here and known.get("avx512_f") and "AMD" in str(known.get("cpu_name")))

@@ -16,6 +16,7 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
 from vqa.extract.model import run_network
+from vqa.extract.processor import cpu_capabilities
 from vqa.extract.spec import Candidate
 from vqa.extract.views import render, view_of
 
@@ -30,7 +31,7 @@ def native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        capabilities = cpu_capabilities()
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     return False
 

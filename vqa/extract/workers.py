@@ -35,7 +35,8 @@ from vqa.extract.decode_worker import WORKER_BYTES, WorkerLimits, decode_into, m
 from vqa.extract.decoding import Block, DecodedVideo, Stamp, bytes_needed
 from vqa.extract.spec import Candidate
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory, asked only for its free space
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+"""Where Linux keeps shared memory; other systems keep it elsewhere."""
 SLOT_PREFIX = "vqa-"
 _MEBI = 1 << 20
 _SLACK_SECONDS = 60.0
@@ -52,7 +53,7 @@ class Slot:
             f"{SLOT_PREFIX}{os.getpid()}-{secrets.token_hex(4)}", create=True, size=max(size, 1)
         )
         try:
-            _reserve(_SHARED_MEMORY / self._memory.name, max(size, 1))
+            _reserve(SHARED_MEMORY / self._memory.name, max(size, 1))
         except BaseException:
             self.close()
             raise
@@ -82,7 +83,7 @@ def _reserve(file: Path, size: int) -> None:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
         raise VqaError(
-            f"{_SHARED_MEMORY}: no room for {size // _MEBI + 1} MB more of shared memory ({error.strerror}); "
+            f"{SHARED_MEMORY}: no room for {size // _MEBI + 1} MB more of shared memory ({error.strerror}); "
             "lower --memory, or wait for the other runs on this machine"
         ) from error
     finally:
@@ -208,7 +209,7 @@ def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int) 
     """
     size = bytes_needed(candidates)
     limit, source = memory_bytes, "--memory"
-    if _SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(_SHARED_MEMORY).free * 9 // 10) < limit:
+    if SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(SHARED_MEMORY).free * 9 // 10) < limit:
         limit, source = free, "the shared memory that the system allows, /dev/shm"
     least = min(2, wanted)
     if least * size > limit:

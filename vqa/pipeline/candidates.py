@@ -35,6 +35,15 @@ def prepare_network(network: nn.Module, candidate: Candidate, device: torch.devi
         cast_matrices(network, candidate, probe_input(candidate)[:2])
 
 
+def held_precision(candidate: Candidate, store: FeatureStore) -> tuple[str, int] | None:
+    """Return the precision in which the cache holds most videos of a candidate, and how many; None if it has none."""
+    videos = {
+        precision: len(store.keys(replace(candidate, precision=precision).fingerprint)) for precision in PRECISIONS
+    }
+    most = max(PRECISIONS, key=videos.__getitem__)  # the first of equals
+    return (most, videos[most]) if videos[most] else None
+
+
 @dataclass(eq=False)
 class CandidateLoader:
     """Plans, settles and loads candidates; remembers which could not be had, and why."""
@@ -75,10 +84,8 @@ class CandidateLoader:
             return candidate
         if self.precision != "auto":
             return replace(candidate, precision=self.precision)
-        either = [replace(candidate, precision=precision) for precision in PRECISIONS]
-        held = [len(self.store.keys(entry.fingerprint)) for entry in either]
-        if any(held):
-            return either[held.index(max(held))]
+        if held := held_precision(candidate, self.store):
+            return replace(candidate, precision=held[0])
         if not native_bfloat16(self.device):
             return candidate
         network = self._network(candidate)

@@ -18,6 +18,7 @@ from vqa.extract.backends.hub import weights_from, which_answer
 from vqa.extract.model import choose_devices
 from vqa.extract.pools import expand_models
 from vqa.extract.spec import ModelSpec
+from vqa.extract.workers import SHARED_MEMORY
 from vqa.files import user_cache_dir
 from vqa.pipeline.examining import UNUSABLE, Examiner, ModelState
 from vqa.pipeline.fetching import weights_as_set
@@ -30,7 +31,6 @@ _PACKAGES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "av", "h5
 _OPTIONAL = ("transformers", "imageio-ffmpeg")
 _ANSWERS = "answers"
 _NAMED = 3  # models that a message names one by one
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory, asked only for its free space
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _absent_weights(
 
 def _places(folder: Path) -> Mapping[str, Path]:
     """Return the places an extraction writes to."""
-    shared = {"shared memory": _SHARED_MEMORY} if _SHARED_MEMORY.is_dir() else {}
+    shared = {"shared memory": SHARED_MEMORY} if SHARED_MEMORY.is_dir() else {}
     return {"workspace": folder.absolute(), "downloads": user_cache_dir(), **shared}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -15,7 +15,8 @@ from vqa.extract.machine import Device
 from vqa.extract.model import load_network
 from vqa.extract.places import weights_are_here, weights_path
 from vqa.extract.precision import MIN_COSINE, precision_cosine
-from vqa.extract.spec import PRECISIONS, Candidate, InputSpec, ModelSpec, Plan, plan_candidate
+from vqa.extract.spec import Candidate, InputSpec, ModelSpec, Plan, plan_candidate
+from vqa.pipeline.candidates import held_precision
 
 UNUSABLE = "unusable"
 _SECONDS = 60.0
@@ -58,10 +59,8 @@ class Examiner:
             return "float32", "measures frames as they are"
         if self.precision != "auto":
             return self.precision, "set in vqa.toml"
-        either = [replace(candidate, precision=precision) for precision in PRECISIONS]
-        held = [len(self.store.keys(entry.fingerprint)) if self.store else 0 for entry in either]
-        if any(held):
-            return PRECISIONS[held.index(max(held))], f"as in the cache ({max(held)} videos)"
+        if self.store is not None and (held := held_precision(candidate, self.store)):
+            return held[0], f"as in the cache ({held[1]} videos)"
         if not self.device.bfloat16:
             return "float32", f"{self.device.name} has no native bfloat16 ({self.device.capability})"
         return None
