@@ -164,7 +164,7 @@ def _search(videos: Path) -> tuple[Path, list[Path]]:
         return base, [path for path in _walk(base) if path.suffix.lower() in VIDEO_SUFFIXES]
     if videos.is_file():
         return base, [videos]
-    return base, [path for path in base.glob(str(videos.relative_to(base))) if path.is_file()]
+    return base, [path for path in base.glob(str(videos.relative_to(base))) if not path.is_dir()]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -182,10 +182,18 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         for entry in sorted(os.scandir(current), key=lambda entry: entry.name):
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 yield Path(entry.path)
             elif not entry.name.startswith("."):
                 (links if entry.is_symlink() else folders).append(Path(entry.path))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder; a link that leads round to itself is none: it fails as a video."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 class _Index:
