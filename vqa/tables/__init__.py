@@ -1,0 +1,25 @@
+"""Reports as text: one function for each."""
+
+from __future__ import annotations
+
+from vqa.tables.evaluating import print_evaluation
+from vqa.tables.listing import print_cache, print_fetch, print_models
+from vqa.tables.selecting import print_selection
+from vqa.tables.shared import print_failures
+from vqa.tables.starting import print_demo, print_doctor, print_init
+from vqa.tables.working import print_extraction, print_scores, print_training
+
+__all__ = [
+    "print_cache",
+    "print_demo",
+    "print_doctor",
+    "print_evaluation",
+    "print_extraction",
+    "print_failures",
+    "print_fetch",
+    "print_init",
+    "print_models",
+    "print_scores",
+    "print_selection",
+    "print_training",
+]

@@ -1,0 +1,79 @@
+"""Reports of `vqa models` and `vqa cache`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vqa.tables.shared import print_failures
+from vqa.terminal import print_table, say
+
+if TYPE_CHECKING:
+    from vqa.pipeline import CacheReport, FetchReport, ListedModel
+
+
+def _cost(model: ListedModel) -> str:
+    """Say what a candidate costs: as measured here, else as its pool states it."""
+    if model.cost_ms is not None:
+        return f"{model.cost_ms:.0f} ms/video"
+    return "-" if model.gmacs is None else f"{model.gmacs:g} GMACs"
+
+
+def print_models(models: Sequence[ListedModel]) -> None:
+    """Print candidates; how many videos the workspace's cache holds only if it holds some."""
+    known = any(model.cached_videos for model in models)
+    rows = []
+    for model in models:
+        row = model.row
+        told = (row.pretext, row.pretraining, str(row.width), row.input, row.licence) if row else ("-",) * 5
+        rows.append((model.spec, *told, _cost(model), *((str(model.cached_videos or "-"),) if known else ())))
+    columns = ["model", "pretext task", "pretraining", "width", "input", "licence", "cost"]
+    columns += ["cached"] if known else []
+    title = f"{len(models)} candidate{'s' if len(models) != 1 else ''}"
+    print_table(
+        title, columns, rows, right="width cost cached", spare=("input", "pretraining", "licence", "pretext task")
+    )
+    if any(model.cost_ms is None and model.gmacs is not None for model in models):
+        say("GMACs: 10^9 multiplications for each frame, or each clip of a video network")
+
+
+def print_fetch(report: FetchReport) -> None:
+    """Print which weights are on this machine now, and where; then why others are not."""
+    rows = [
+        (
+            model.spec,
+            "-" if model.megabytes is None else f"{model.megabytes:.1f}",
+            "-" if model.place is None else str(model.place),
+        )
+        for model in report.models
+        if model.fetched
+    ]
+    title = f"Weights of {len(rows)} of {len(report.models)} models are here"
+    if rows:
+        print_table(title, ("model", "MB", "in"), rows, right="MB")
+    else:
+        say(title)
+    for model in report.models:
+        if not model.fetched:
+            say(f"not here: {model.reason if model.spec in model.reason else f'{model.spec}: {model.reason}'}")
+
+
+def print_cache(report: CacheReport) -> None:
+    """Print what a cache holds."""
+    rows = [
+        (
+            stored.record.name,
+            stored.record.fingerprint,
+            str(stored.record.detail("precision") or "-"),
+            str(stored.videos),
+            str(stored.segments),
+            f"{stored.bytes / 1e6:.2f}",
+            str(stored.width),
+            stored.weights_sha256[:12],
+            stored.created,
+        )
+        for stored in report.candidates
+    ]
+    columns = ("model", "fingerprint", "precision", "videos", "segments", "MB", "width", "weights", "since")
+    print_table(str(report.root), columns, rows, right="videos segments MB width")
+    print_failures(report.failures)

@@ -1,0 +1,34 @@
+"""Parts that several reports have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vqa.terminal import print_table, say
+
+if TYPE_CHECKING:
+    from vqa.records import Failure
+
+_SHOWN = 20
+
+
+def some_names(names: Sequence[str], count: int = 5) -> str:
+    """Return the first names of a list, and dots for the others."""
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def print_failures(failures: Sequence[Failure]) -> None:
+    """Print which videos failed, where and why."""
+    if not failures:
+        return
+    rows = [(failure.video, failure.candidate, failure.stage, failure.reason) for failure in failures[:_SHOWN]]
+    print_table(f"{len(failures)} failed", ("video", "model", "stage", "reason"), rows)
+    if len(failures) > _SHOWN:
+        say(f"... and {len(failures) - _SHOWN} more; all are in the cache's folder `failures`")
+
+
+def say_note(note: str) -> None:
+    """Say what the labels are, where a workspace notes it."""
+    if note:
+        say(f"The labels are {note}.")

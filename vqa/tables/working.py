@@ -1,0 +1,60 @@
+"""Reports of `vqa extract`, `vqa train` and `vqa score`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vqa.tables.shared import print_failures, say_note, some_names
+from vqa.terminal import print_table, say
+
+if TYPE_CHECKING:
+    from vqa.pipeline import ExtractionReport, ScoreReport, TrainingReport
+
+
+def print_extraction(report: ExtractionReport) -> None:
+    """Print what an extraction did."""
+    rows = [
+        (
+            row.name,
+            row.precision,
+            str(row.stored),
+            str(row.cached),
+            str(row.failed),
+            f"{row.seconds:.1f}",
+            f"{row.megabytes:.2f}",
+        )
+        for row in report.candidates
+    ]
+    columns = ("model", "precision", "added", "cached", "failed", "seconds", "MB")
+    print_table(f"{report.videos} videos", columns, rows, right="added cached failed seconds MB")
+    for name, reason in report.unavailable.items():
+        say(f"not run: {name}: {reason}")
+    if report.missing:
+        say(f"{len(report.missing)} labels have no video: {some_names(report.missing)}")
+    print_failures(report.failures)
+    if report.decoded:
+        say(f"{report.decoded} videos decoded, each once")
+    else:
+        say("Nothing to do: no video was decoded, all that can be had is in the cache")
+
+
+def print_training(report: TrainingReport) -> None:
+    """Print what was trained."""
+    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in report.weights.items())
+    say(f"{report.bundle}: trained on {report.videos} videos; weights {weights}")
+    print_failures(report.failures)
+    say("How good it is on videos it has not seen: `vqa evaluate`")
+
+
+def print_scores(report: ScoreReport) -> None:
+    """Print scores and what they mean."""
+    rows = [
+        (str(row.video), "-" if row.score is None else f"{row.score:.2f}", row.reason or "ok") for row in report.scores
+    ]
+    low, high = report.scale
+    print_table(
+        f"Scores on the scale {low:g} (worst) to {high:g} (best)", ("video", "score", "status"), rows, right="score"
+    )
+    seen = f"labels from {report.mos_range[0]:.4g} to {report.mos_range[1]:.4g}"
+    say(f"Trained on {report.videos} videos with {seen}, features of {', '.join(report.models)}.")
+    say_note(report.labels)
