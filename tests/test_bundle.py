@@ -34,7 +34,10 @@ def test_a_bundle_scores_as_what_was_saved_whatever_the_order_of_the_blocks(path
     features = np.random.default_rng(1).normal(size=(5, 7)).astype(np.float32)
     bundle = load_bundle(path)
     scores = bundle.predict({"timm:b": features[:, 4:], "other": np.ones((5, 2)), "timm:a": features[:, :4]})
-    assert scores.tolist() == fitted.predict(features).tolist()
+    said = fitted.predict_intervals(features)
+    assert scores.scores.tolist() == said.scores.tolist() == fitted.predict(features).tolist()
+    assert (scores.low.tolist(), scores.high.tolist()) == (said.low.tolist(), said.high.tolist())
+    assert np.isfinite(scores.low).all()
     assert bundle.names == ("timm:a", "timm:b")
     assert bundle.header == HEADER
     assert (bundle.fitted.mos_range, bundle.fitted.epochs) == (fitted.mos_range, fitted.epochs)
@@ -105,8 +108,8 @@ def rewrite(path, change):
 
 
 def test_a_bundle_of_another_schema_says_so(path):
-    rewrite(path, lambda document, _: document.update(schema=2))
-    with pytest.raises(BundleError, match="is of schema 2, this version reads 1"):
+    rewrite(path, lambda document, _: document.update(schema=1))
+    with pytest.raises(BundleError, match="is of schema 1, this version reads 2"):
         load_bundle(path)
 
 
@@ -118,13 +121,25 @@ def test_a_bundle_of_another_schema_says_so(path):
         lambda document, tensors: tensors.pop("network.second.gain"),
         lambda document, tensors: tensors.update({"scaler.0.means": np.zeros(5)}),
         lambda document, tensors: document["regressor"].update(mos_std=float("inf")),
-        lambda document, tensors: document["regressor"].update(epochs=[1]),
+        lambda document, tensors: document["regressor"]["network"].update(epochs=[1]),
+        lambda document, tensors: document["regressor"]["network"].update(fusion_weights=[1.0]),
+        lambda document, tensors: document["regressor"].update(blocks=0),
+        lambda document, tensors: document["regressor"].update(blocks=1),
+        lambda document, tensors: document["regressor"].pop("linear"),
+        lambda document, tensors: tensors.update({"kernel.anchors": np.zeros((2, 2, 2), np.float32)}),
+        lambda document, tensors: tensors.update({"kernel.anchors": np.zeros(())}),
+        lambda document, tensors: tensors.update({"linear.coefficients": np.full(7, np.inf)}),
+        lambda document, tensors: tensors.pop("interval.quantiles"),
+        lambda document, tensors: tensors.update({"scaler.0.directions": np.zeros(())}),
+        lambda document, tensors: tensors.update({"more": np.zeros(3)}),
+        lambda document, tensors: tensors.clear(),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(path, change):
     rewrite(path, change)
-    with pytest.raises(BundleError, match="its numbers are damaged; run `vqa train` again"):
+    with pytest.raises(BundleError, match=r"is no bundle, or a damaged one \(.*\); run `vqa train` again") as caught:
         load_bundle(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("models", [[], None, HEADER["models"][:1], [*HEADER["models"][:1], {"name": "timm:b"}]])

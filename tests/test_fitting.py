@@ -8,6 +8,7 @@ import torch
 from scipy.stats import spearmanr
 
 from vqa.errors import DegenerateDataError
+from vqa.train import fitting, restarts
 from vqa.train.fitting import TrainJob, TrainSettings, fit_many
 
 SMALL = TrainSettings(width=8, epochs=4, restarts=2)
@@ -23,7 +24,9 @@ def make_job(rows=60, widths=(30, 5), seed=0, groups=None, noise=0.5):
 
 
 def same(first, second):
-    return all(np.array_equal(first.parameters[name], second.parameters[name]) for name in first.parameters)
+    return all(
+        np.array_equal(first.network.parameters[name], value) for name, value in second.network.parameters.items()
+    )
 
 
 def test_what_is_learned_from_sixty_rows_ranks_sixty_others():
@@ -110,17 +113,17 @@ def test_early_stopping_keeps_an_epoch_of_its_own_for_each_restart_and_none_past
 
 def test_memory_is_bounded_by_training_only_so_many_replicas_together(monkeypatch):
     together = []
-    train_replicas = fit_many.__globals__["train_replicas"]
+    train_replicas = restarts.train_replicas
 
     def watch(replicas, settings, *, steps):
         together.append(len(replicas))
         return train_replicas(replicas, settings, steps=steps)
 
-    monkeypatch.setitem(fit_many.__globals__, "train_replicas", watch)
+    monkeypatch.setattr(restarts, "train_replicas", watch)
     jobs = [make_job(seed=seed) for seed in range(5)]
-    monkeypatch.setitem(fit_many.__globals__, "_NUMBERS_AT_ONCE", 1600)  # of 2 replicas x 2 backbones x 20 rows x 8
+    monkeypatch.setattr(fitting, "_NUMBERS_AT_ONCE", 1600)  # of 2 replicas x 2 backbones x 20 rows x 8
     fit_many(jobs, settings=SMALL)
-    assert together == [4, 4, 2]
+    assert together == [12, 12, 6]  # each job with 2 restarts and 4 folds
 
 
 def test_without_rows_to_hold_out_all_epochs_are_run():
@@ -131,13 +134,13 @@ def test_without_rows_to_hold_out_all_epochs_are_run():
 
 def test_an_inner_validation_part_takes_whole_contents(monkeypatch):
     seen = []
-    train_replicas = fit_many.__globals__["train_replicas"]
+    train_replicas = restarts.train_replicas
 
     def watch(replicas, settings, *, steps):
         seen.extend(replicas)
         return train_replicas(replicas, settings, steps=steps)
 
-    monkeypatch.setitem(fit_many.__globals__, "train_replicas", watch)
+    monkeypatch.setattr(restarts, "train_replicas", watch)
     groups = [f"c{row // 5}" for row in range(200)]
     fit_many([make_job(rows=200, groups=groups)], settings=SMALL)
     for replica in seen:

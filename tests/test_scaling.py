@@ -14,14 +14,37 @@ def test_a_missing_cell_takes_the_median_of_the_training_rows():
 
 
 def test_a_single_feature_is_standardised():
-    scaler = fit_scaler(np.array([[1.0], [3.0]]), components=4)
+    scaler = fit_scaler(np.array([[1.0], [3.0]]), components=4, scaling="standard")
     np.testing.assert_allclose(scaler.apply(np.array([[1.0], [2.0], [5.0]])), [[-1], [0], [3]], atol=1e-12)
+
+
+def test_soft_scaling_bends_tails_by_arcsinh_of_the_distance_in_spreads_of_the_middle_half():
+    features = np.array([[0.0], [1.0], [2.0], [3.0], [4.0], [1000.0]])
+    softened = np.arcsinh((features - 2.5) * 1.35 / 2.5)  # quartiles 1.25 and 3.75
+    expected = (softened - softened.mean()) / softened.std()
+    np.testing.assert_allclose(fit_scaler(features, components=1).apply(features), expected, atol=1e-12)
+    standard = fit_scaler(features, components=1, scaling="standard").apply(features)
+    assert np.ptp(expected[:5]) > 50 * np.ptp(standard[:5])  # the outlier no longer squeezes the others
+
+
+def test_a_feature_without_a_middle_half_is_softened_by_its_standard_deviation():
+    features = np.array([[0.0]] * 9 + [[10.0]])
+    softened = np.arcsinh(features / features.std())
+    expected = (softened - softened.mean()) / softened.std()
+    np.testing.assert_allclose(fit_scaler(features, components=1).apply(features), expected, atol=1e-12)
+
+
+def test_spreads_give_the_directions_what_evening_took():
+    features = np.random.default_rng(0).normal(size=(50, 3)) * [1, 5, 9]
+    scaler = fit_scaler(features @ np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1.0]]), components=3, scaling="standard")
+    rows = scaler.apply(features @ np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1.0]])) * scaler.spreads
+    assert (rows**2).sum() == pytest.approx(50 * 3)  # three standardised features, only turned
 
 
 def test_directions_are_uncorrelated_and_keep_half_of_their_spread():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 6)) + 0.1 * rng.normal(size=(200, 6))
-    projected = fit_scaler(features, components=6).apply(features)
+    projected = fit_scaler(features, components=6, scaling="standard").apply(features)
     standardised = (features - features.mean(0)) / features.std(0)
     eigenvalues = np.linalg.eigvalsh(standardised.T @ standardised / 200)[::-1]
     variances = np.sqrt(eigenvalues) / np.sqrt(eigenvalues).mean()

@@ -79,6 +79,15 @@ common_width = 8
 splits = 5
 test_fraction = 0.5
 random_state = 7
+method = "ptm-vqa"
+fusion = "uniform"
+bins = 4
+width = 16
+margin = 0.2
+intra_weight = 0.4
+inter_weight = 0
+restarts = 2
+epochs = 9
 """
 
 
@@ -100,7 +109,7 @@ def test_every_key_is_read(tmp_path):
         ),
         extract=ExtractSettings(("bundled", "timm:*"), 4, "float32", 1, "cuda:1", 1000),
         select=SelectSettings(2, 3, "count", 8),
-        train=TrainSettings(5, 0.5, 7),
+        train=TrainSettings(5, 0.5, 7, "ptm-vqa", "uniform", 4, 16, 0.2, 0.4, 0.0, 2, 9),
         cache="/data/cache",
     )
 

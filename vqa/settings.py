@@ -131,7 +131,25 @@ class TrainSettings:
     splits: int = setting("Repeated train/test splits of the evaluation.", 20)
     test_fraction: float = setting("Part of the contents held out in each, between 0 and 1.", 0.2)
     random_state: int = setting("Seed of everything random.", 0)
+    method: str = setting("blend, or ptm-vqa for the paper's network alone.", "blend")
+    fusion: str | None = setting(
+        "Weights of the models: srocc, inverse, softmax or uniform; left out, as all below, the method's own.",
+        None,
+    )
+    bins: int | None = setting("Pseudo clusters of the MOS in the triplet loss.", None)
+    width: int | None = setting("Common width of the models' representations.", None)
+    margin: float | None = setting("Of the triplet loss, in units of 1 - cosine.", None)
+    intra_weight: float | None = setting("Weight of intra-consistency in the loss; 0 turns it off.", None)
+    inter_weight: float | None = setting("Weight of inter-divisibility in the loss; 0 turns it off.", None)
+    restarts: int | None = setting("Networks whose scores are averaged.", None)
+    epochs: int | None = setting("Most passes over the rows.", None)
 
     def __post_init__(self) -> None:
         _check(0 < self.test_fraction < 1, f"[train] test_fraction is {self.test_fraction}; write one between 0 and 1")
         _check_least("train", self, splits=1, random_state=0)
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Settings of the method that are given here, by their names."""
+        names = ("fusion", "bins", "width", "margin", "intra_weight", "inter_weight", "restarts", "epochs")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -193,12 +193,16 @@ class _Form:
 
 
 _TEXT = _Form("text in quotes", '"..."', lambda value: _is(value, str))
+_WHOLE = _Form("a whole number", "8", lambda value: _is(value, int))
+_NUMBER = _Form("a number", "0.5", _number)
 _FORMS: dict[Any, _Form] = {
     str: _TEXT,
     str | None: _TEXT,
     bool: _Form("true or false", "true", lambda value: _is(value, bool)),
-    int: _Form("a whole number", "8", lambda value: _is(value, int)),
-    float: _Form("a number", "0.5", _number),
+    int: _WHOLE,
+    int | None: _WHOLE,
+    float: _NUMBER,
+    float | None: _NUMBER,
     tuple[str, ...]: _Form(
         "a list of texts", '["bundled"]', lambda value: tuple(_is(item, str) for item in _is(value, list))
     ),

@@ -66,39 +66,60 @@ def select(top_k: int | None, *, folder: Path, as_json: bool) -> None:
 
 @click.command()
 @click.option("--cached", is_flag=True, help="Touch no video; name what the cache lacks instead of extracting it.")
+@click.option("--method", help="blend, or ptm-vqa for the paper's network alone.  [default: what vqa.toml says, blend]")
 @in_workspace
 @with_weights
 @as_json
-def train(*, cached: bool, folder: Path, as_json: bool) -> None:
+def train(*, cached: bool, method: str | None, folder: Path, as_json: bool) -> None:
     """Fit the regressor on the selected candidates' features, and write scorer.vqa.
 
     \b
-    Example:
+    Examples:
       vqa train --cached
+      vqa train --cached --method ptm-vqa
     """
     from vqa import pipeline, tables, terminal
 
     with terminal.Bars() as bars:
-        report = pipeline.train_regressor(folder, cached=cached, progress=bars)
+        report = pipeline.train_regressor(folder, cached=cached, method=method, progress=bars)
     (terminal.print_json if as_json else tables.print_training)(report)
+
+
+class _Count(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in new versions only
+    """A number of models, or `all`, which is 0."""
+
+    name = "number or all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "all":
+            return 0
+        return int(click.IntRange(1).convert(value, param, ctx))
 
 
 @click.command()
 @click.option("--splits", type=click.IntRange(1), help="How many random splits.  [default: what vqa.toml says, 20]")
-@click.option("--top-k", type=click.IntRange(1), help="How many models to select in each split.")
+@click.option("--top-k", type=_Count(), metavar="N|all", help="How many models to select in each split.")
+@click.option("--criterion", help="What models are ranked by.  [default: what vqa.toml says, dbi]")
+@click.option("--method", "methods", multiple=True, help="blend or ptm-vqa; repeatable, the first is compared.")
+@click.option("--baselines/--no-baselines", default=True, help="Measure RidgeCV, SVR and the best model, too.")
+@click.option("--by", type=click.Choice(["content", "video"]), default="content", help="What splits keep whole.")
+@click.option("--allow-leaking", is_flag=True, help="Split by video although contents are known.")
 @in_workspace
 @as_json
-def evaluate(splits: int | None, *, top_k: int | None, folder: Path, as_json: bool) -> None:
+def evaluate(*, folder: Path, as_json: bool, **options: Any) -> None:
     """Measure selection and training on repeated splits by content; the test rows of each are read once.
 
+    With contents unknown and default settings the splits are those of the UGC benchmark (seeds ceil(8.8 i), 80/20).
+
     \b
-    Example:
+    Examples:
       vqa evaluate --splits 100
+      vqa evaluate --top-k all --method blend --method ptm-vqa
     """
     from vqa import pipeline, tables, terminal
 
     with terminal.Bars() as bars:
-        report = pipeline.evaluate_workspace(folder, splits=splits, top_k=top_k, progress=bars)
+        report = pipeline.evaluate_workspace(folder, progress=bars, **options)
     (terminal.print_json if as_json else tables.print_evaluation)(report)
 
 

@@ -1,28 +1,31 @@
-"""Evaluate: repeated splits by content, selection and training anew inside each."""
+"""Evaluate: repeated splits by content, selection and training anew inside each, baselines on the same rows."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqa.files import write_text
+from vqa.errors import DegenerateDataError
+from vqa.pipeline.contest import Round, predict_rounds
+from vqa.pipeline.evaluation_files import write_evaluation
 from vqa.pipeline.progress import SILENT, Progress
-from vqa.pipeline.ranking import rank_table, read_training_table
-from vqa.pipeline.training import data_sha256, make_job
+from vqa.pipeline.ranking import RankedTable, rank_table, read_training_table
+from vqa.pipeline.training import data_sha256
 from vqa.records import FeatureTable, Split
-from vqa.train.fitting import TrainJob, TrainSettings, fit_many
+from vqa.train.baselines import BASELINES
+from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
+from vqa.train.methods import find_method
 from vqa.train.metrics import Metrics, Summary, score_predictions, summarise
+from vqa.train.paired import Paired, compare_paired
 from vqa.train.splits import content_splits, write_splits
-from vqa.train.table import join_blocks
-from vqa.train.weights import dbi_weights
 from vqa.workspace import Workspace, open_workspace
+
+ALL = 0
+"""As a number to select: all candidates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,23 @@ class SplitResult:
     test_ids: tuple[str, ...]
     mos: NDArray[np.float64]
     predicted: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    """Ends of each prediction's interval; NaN where it is unknown."""
     metrics: Metrics
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of the table: a method or a baseline over all splits."""
+
+    name: str
+    title: str
+    metrics: tuple[Metrics, ...]
+    """Of each split."""
+    summary: Summary
+    paired: Paired | None
+    """The first method against this one, by SROCC; None for the first itself."""
 
 
 @dataclass(frozen=True)
@@ -41,115 +60,201 @@ class EvaluationReport:
     """What `evaluate_workspace` measured."""
 
     splits: tuple[SplitResult, ...]
-    summary: Summary
+    """Of the first method."""
+    contenders: tuple[Contender, ...]
+    """The methods asked for, then the baselines."""
     videos: int
     groups: int
-    """Source contents, or 0 where they are not known and splits are by video."""
+    """Source contents, or 0 where they are not known."""
+    by_content: bool
+    """Whether a content stands on one side of every split."""
+    leaking: bool
+    """Whether contents are known, and one may stand on both sides of a split."""
+    selected: str
+    """How models were chosen, in words."""
     test_fraction: float
+    coverage: float
+    """Share of new videos whose MOS should lie in their interval."""
+    covered: float | None
+    """Share of test rows whose MOS lies there; None where intervals are unknown."""
     note: str
     """What the labels are, where they are not people's opinion."""
     splits_sha256: str
     files: tuple[Path, ...]
     """Where the splits, the metrics of each and all predictions were written."""
 
+    @property
+    def summary(self) -> Summary:
+        """Of the first method."""
+        return self.contenders[0].summary
+
 
 def evaluate_workspace(
-    folder: Path, *, splits: int | None = None, top_k: int | None = None, progress: Progress = SILENT
+    folder: Path,
+    *,
+    splits: int | None = None,
+    top_k: int | None = None,
+    criterion: str | None = None,
+    methods: Sequence[str] = (),
+    baselines: bool = True,
+    by: str = "content",
+    allow_leaking: bool = False,
+    progress: Progress = SILENT,
 ) -> EvaluationReport:
     """Measure selection and training on videos (and contents) that they have not seen.
 
-    In each split candidates are ranked and chosen on its training rows, the regressor is fitted on them, and the test
+    In each split candidates are ranked and chosen on its training rows, the regressors are fitted on them, and the test
     rows are read once, for the figures.
 
     Args:
         folder: The workspace; its cache holds the features.
         splits: How many; by default what `vqa.toml` says.
-        top_k: How many candidates to select in each; by default what `vqa.toml` says.
+        top_k: How many candidates to select in each, 0 for all; by default what `vqa.toml` says.
+        criterion: What candidates are ranked by; by default what `vqa.toml` says.
+        methods: Names of methods; the first is the one that the others and the baselines are compared with.
+        baselines: Whether RidgeCV, SVR and the best single model are measured, too.
+        by: `content`, or `video` for splits that may part a content.
+        allow_leaking: Whether splits by video are made although contents are known.
         progress: Told how far the run is.
 
     Raises:
         CacheMissError: videos have no features yet.
-        DegenerateDataError: too few videos or contents to split.
+        DegenerateDataError: too few videos or contents to split, or splits by video of known contents.
     """
     workspace = open_workspace(folder)
-    settings, count = workspace.train, splits or workspace.train.splits
+    settings = workspace.train
+    used = [find_method(name, settings.overrides) for name in methods or (settings.method,)]
     ranked = read_training_table(workspace)
     table = ranked.table
+    leaking = _check_leaking(table, by, allow_leaking=allow_leaking)
     parts = content_splits(
-        table.groups,
+        None if by == "video" else table.groups,
         len(table.ids),
-        count=count,
+        count=splits or settings.splits,
         test_fraction=settings.test_fraction,
         random_state=settings.random_state,
     )
-    chosen, jobs = _choose(workspace, table, parts, top_k or workspace.select.top_k, progress)
-    results = tuple(_results(table, parts, chosen, jobs))
-    summary = summarise([result.metrics for result in results])
+    count = workspace.select.top_k if top_k is None else top_k
+    rounds = _choose(workspace, ranked, parts, count, criterion, progress)
+    others = list(BASELINES.values()) if baselines else []
+    said = predict_rounds(rounds, used, others, coverage=DEFAULT_COVERAGE, progress=progress)
+    titles = {each.name: each.title for each in used} | {each.name: each.title for each in others}
     splits_file = workspace.results_dir / "splits.json"
     splits_sha256 = write_splits(splits_file, parts, table.ids)
+    results = _results(rounds, said[used[0].name])
     report = EvaluationReport(
         splits=results,
-        summary=summary,
+        contenders=_contenders(rounds, said, titles),
         videos=len(table.ids),
         groups=len(set(table.groups)) if table.groups else 0,
+        by_content=table.groups is not None and by == "content",
+        leaking=leaking,
+        selected=_in_words(workspace, count, criterion, len(table.blocks)),
         test_fraction=settings.test_fraction,
+        coverage=DEFAULT_COVERAGE,
+        covered=_covered(results),
         note=workspace.dataset.note,
         splits_sha256=splits_sha256,
         files=(splits_file, workspace.results_dir / "metrics.csv", workspace.results_dir / "predictions.csv"),
     )
-    _write(report, data_sha256(table, [stored.record.fingerprint for stored in ranked.candidates.values()]))
+    write_evaluation(report, data_sha256(table, [stored.record.fingerprint for stored in ranked.candidates.values()]))
     return report
 
 
+def _check_leaking(table: FeatureTable, by: str, *, allow_leaking: bool) -> bool:
+    """Refuse splits that part known contents, unless told otherwise.
+
+    Returns:
+        Whether the splits may part a content.
+    """
+    if by not in ("content", "video"):
+        raise DegenerateDataError(f"splits by {by!r} can't be made; use content or video")
+    if by == "content" or table.groups is None or len(set(table.groups)) == len(table.groups):
+        return False
+    if not allow_leaking:
+        raise DegenerateDataError(
+            f"{len(table.ids)} videos show {len(set(table.groups))} contents; splits by video would test on contents "
+            "trained on, and hide how scores fare on new ones; leave out --by video, or add --allow-leaking to see it"
+        )
+    return True
+
+
 def _choose(
-    workspace: Workspace, table: FeatureTable, parts: Sequence[Split], top_k: int, progress: Progress
-) -> tuple[list[tuple[str, ...]], list[TrainJob]]:
-    """Rank and choose on each split's training rows, and make the job that trains on them."""
-    chosen, jobs = [], []
+    workspace: Workspace,
+    ranked: RankedTable,
+    parts: Sequence[Split],
+    top_k: int,
+    criterion: str | None,
+    progress: Progress,
+) -> list[Round]:
+    """Rank and choose on each split's training rows."""
+    rounds = []
     for number, split in enumerate(parts):
-        train = table.take(split.train)
+        train = ranked.table.take(split.train)
         ranking = rank_table(workspace, train)
-        names = ranking.best(top_k)
-        weights = dbi_weights([row.dbi for row in ranking.rows[: len(names)]])
-        jobs.append(make_job(train.keep(names), weights, workspace.train.random_state + number))
-        chosen.append(names)
+        names = ranking.best(top_k or len(ranking.rows))
+        dbis = {row.name: row.dbi for row in ranking.rows}
+        rounds.append(
+            Round(
+                train=train.keep(names),
+                test=ranked.table.take(split.test).keep(names),
+                dbis=tuple(dbis[name] for name in names),
+                random_state=workspace.train.random_state + number,
+            )
+        )
         progress.update("selecting in each split", number + 1, len(parts))
-    return chosen, jobs
+    return rounds
 
 
-def _results(
-    table: FeatureTable, parts: Sequence[Split], chosen: Sequence[tuple[str, ...]], jobs: Sequence[TrainJob]
-) -> list[SplitResult]:
-    fitted = fit_many(jobs, settings=TrainSettings())
-    results = []
-    for split, names, regressor in zip(parts, chosen, fitted, strict=True):
-        test = table.take(split.test).keep(names)
-        predicted = regressor.predict(join_blocks(test).features)
-        results.append(SplitResult(names, test.ids, test.mos, predicted, score_predictions(test.mos, predicted)))
-    return results
+def _in_words(workspace: Workspace, top_k: int, criterion: str | None, candidates: int) -> str:
+    if top_k == ALL or top_k >= candidates:
+        return f"all {candidates} models"
+    return f"{top_k} of {candidates} models chosen in each split"
 
 
-def _write(report: EvaluationReport, data_hash: str) -> None:
-    _, metrics_file, predictions_file = report.files
-    metrics = [
-        {"split": number, **asdict(result.metrics), "models": " ".join(result.chosen)}
-        for number, result in enumerate(report.splits, start=1)
+def _results(rounds: Sequence[Round], said: Sequence[Predictions]) -> tuple[SplitResult, ...]:
+    return tuple(
+        SplitResult(
+            chosen=tuple(each.train.blocks),
+            test_ids=each.test.ids,
+            mos=each.test.mos,
+            predicted=own.scores,
+            low=own.low,
+            high=own.high,
+            metrics=score_predictions(each.test.mos, own.scores),
+        )
+        for each, own in zip(rounds, said, strict=True)
+    )
+
+
+def _contenders(
+    rounds: Sequence[Round], said: dict[str, list[Predictions]], titles: dict[str, str]
+) -> tuple[Contender, ...]:
+    """Measure each method on every split, and the first against each other."""
+    measured = {
+        name: tuple(
+            score_predictions(each.test.mos, predictions.scores) for each, predictions in zip(rounds, own, strict=True)
+        )
+        for name, own in said.items()
+    }
+    first = next(iter(measured))
+    return tuple(
+        Contender(
+            name=name,
+            title=titles[name],
+            metrics=metrics,
+            summary=summarise(metrics),
+            paired=None
+            if name == first
+            else compare_paired([each.srocc for each in measured[first]], [each.srocc for each in metrics]),
+        )
+        for name, metrics in measured.items()
+    )
+
+
+def _covered(results: Sequence[SplitResult]) -> float | None:
+    """Return the share of test rows whose MOS lies in their interval, over all splits."""
+    inside = [
+        (result.low <= result.mos) & (result.mos <= result.high) for result in results if np.isfinite(result.low).all()
     ]
-    predictions = [
-        {"split": number, "id": video, "mos": float(mos), "predicted": float(predicted)}
-        for number, result in enumerate(report.splits, start=1)
-        for video, mos, predicted in zip(result.test_ids, result.mos, result.predicted, strict=True)
-    ]
-    write_text(metrics_file, _csv(metrics))
-    write_text(predictions_file, _csv(predictions))
-    about = {"data_sha256": data_hash, "splits_sha256": report.splits_sha256, "labels": report.note}
-    summary = {**about, "videos": report.videos, "groups": report.groups, **asdict(report.summary)}
-    write_text(metrics_file.with_name("evaluation.json"), json.dumps(summary, indent=2) + "\n")
-
-
-def _csv(rows: Sequence[dict[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return float(np.concatenate(inside).mean()) if inside else None

@@ -31,6 +31,9 @@ class VideoScore:
     video: Path
     score: float | None
     """On the training labels' scale."""
+    low: float | None
+    high: float | None
+    """Ends of the interval in which the MOS of 9 of 10 videos like the training ones lies; None where it is unknown."""
     reason: str
     """Empty where there is a score."""
 
@@ -150,6 +153,8 @@ class _Collector:
 
     def score(self, bundle: Bundle, models: Sequence[Model], video: str, path: Path) -> VideoScore:
         if video in self.reasons:
-            return VideoScore(path, None, self.reasons[video])
+            return VideoScore(path, None, None, None, self.reasons[video])
         blocks = {str(model.candidate): self.means[video, index][None] for index, model in enumerate(models)}
-        return VideoScore(path, float(bundle.predict(blocks)[0]), "")
+        said = bundle.predict(blocks)
+        low, high = (None if np.isnan(end[0]) else float(end[0]) for end in (said.low, said.high))
+        return VideoScore(path, float(said.scores[0]), low, high, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vqa.cache.store import FeatureStore, StoredCandidate
@@ -18,7 +18,8 @@ from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.ranking import SelectionRow, find_stored, read_selection
 from vqa.records import Failure, FeatureTable
 from vqa.train.bundle import save_bundle
-from vqa.train.fitting import TrainJob, TrainSettings, fit_many
+from vqa.train.fitting import FittedRegressor, TrainJob, fit_many
+from vqa.train.methods import Method, find_method
 from vqa.train.table import join_blocks
 from vqa.train.weights import dbi_weights
 from vqa.workspace import Workspace, open_workspace
@@ -30,6 +31,7 @@ class TrainingReport:
 
     bundle: Path
     videos: int
+    method: str
     weights: Mapping[str, float]
     """Fusion weight of each chosen candidate; they sum to 1."""
     epochs: tuple[int, ...]
@@ -38,12 +40,15 @@ class TrainingReport:
     """Training videos left out because they failed."""
 
 
-def train_regressor(folder: Path, *, cached: bool = False, progress: Progress = SILENT) -> TrainingReport:
+def train_regressor(
+    folder: Path, *, cached: bool = False, method: str | None = None, progress: Progress = SILENT
+) -> TrainingReport:
     """Fit the regressor on the selected candidates' features and write the workspace's bundle.
 
     Args:
         folder: The workspace; `rank_models` has chosen the candidates.
         cached: Touch no video: what the cache lacks is an error, not a reason to extract.
+        method: `blend` or `ptm-vqa`; by default what `vqa.toml` says.
         progress: Told how far an extraction is.
 
     Raises:
@@ -61,28 +66,31 @@ def train_regressor(folder: Path, *, cached: bool = False, progress: Progress = 
     found = look_up(workspace, store, rows, candidates)
     require_all(found, candidates)
     table = read_table(store, rows, found, candidates)
-    weights = dbi_weights([row.dbi for row in chosen])
-    job = make_job(table, weights, workspace.train.random_state)
-    fitted = fit_many([job], settings=TrainSettings())[0]
-    save_bundle(workspace.bundle_file, fitted, _header(workspace, table, chosen, candidates, weights))
+    used = find_method(method or workspace.train.method, workspace.train.overrides)
+    job = make_job(table, used, [row.dbi for row in chosen], workspace.train.random_state)
+    fitted = fit_many([job], settings=used.settings)[0]
+    weights = fitted.fusion_weights
+    save_bundle(workspace.bundle_file, fitted, _header(workspace, table, chosen, candidates, fitted, used))
     return TrainingReport(
         bundle=workspace.bundle_file,
         videos=len(table.ids),
+        method=used.name,
         weights={row.name: weight for row, weight in zip(chosen, weights, strict=True)},
         epochs=fitted.epochs,
         failures=found.failures,
     )
 
 
-def make_job(table: FeatureTable, weights: Sequence[float], random_state: int) -> TrainJob:
-    """Turn a table of chosen candidates into one training job."""
+def make_job(table: FeatureTable, method: Method, dbis: Sequence[float], random_state: int) -> TrainJob:
+    """Turn a table of chosen candidates, with their DBI, into one training job."""
     joined = join_blocks(table)
+    weights = None if method.fusion == "srocc" else dbi_weights(dbis, method.fusion)
     return TrainJob(
         features=joined.features,
         mos=table.mos,
         groups=table.groups,
         block_widths=joined.widths,
-        fusion_weights=tuple(weights),
+        fusion_weights=weights,
         random_state=random_state,
     )
 
@@ -98,7 +106,8 @@ def _header(
     table: FeatureTable,
     chosen: Sequence[SelectionRow],
     candidates: Sequence[StoredCandidate],
-    weights: Sequence[float],
+    fitted: FittedRegressor,
+    method: Method,
 ) -> dict[str, object]:
     """Return what a bundle says of itself; the same data gives the same bytes, so no time stands in it."""
     if not table.ids:
@@ -112,12 +121,13 @@ def _header(
             "dbi": row.dbi,
             "weight": weight,
         }
-        for row, stored, weight in zip(chosen, candidates, weights, strict=True)
+        for row, stored, weight in zip(chosen, candidates, fitted.fusion_weights, strict=True)
     ]
     low, high = float(table.mos.min()), float(table.mos.max())
     scale = workspace.dataset.scale or (low, high)
     return {
         "models": models,
+        "method": {"name": method.name, "fusion": method.fusion, **asdict(method.settings)},
         "scale": list(scale),
         "mos_range": [low, high],
         "labels": workspace.dataset.note,

@@ -9,19 +9,53 @@ from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
     from vqa.pipeline import EvaluationReport
+    from vqa.pipeline.evaluation import Contender
+
+_FIGURES = {
+    "SROCC": "srocc",
+    "KROCC": "krocc",
+    "PLCC": "plcc",
+    "RMSE": "rmse",
+    "PLCC fit": "plcc_fitted",
+    "RMSE fit": "rmse_fitted",
+}
 
 
 def print_evaluation(report: EvaluationReport) -> None:
-    """Print the medians and standard deviations over splits."""
-    names = {"srocc": "SROCC", "krocc": "KROCC", "plcc": "PLCC", "rmse": "RMSE"}
-    names |= {"plcc_fitted": "PLCC, fitted", "rmse_fitted": "RMSE, fitted"}
-    rows = [
-        (label, f"{getattr(report.summary.median, name):.3f}", f"{getattr(report.summary.std, name):.3f}")
-        for name, label in names.items()
-    ]
-    by = f"by content ({report.groups} contents)" if report.groups else "by video"
+    """Print the medians and standard deviations over splits, of ours and of the baselines."""
+    first = report.contenders[0].name
+    against = f"{first} better" if len(report.contenders) > 1 else ""
+    columns = ("method", *_FIGURES, *((against, "p") if against else ()))
+    rows = [(each.name, *_figures(each), *(_paired(each) if against else ())) for each in report.contenders]
+    by = f"by content ({report.groups} contents)" if report.by_content else "by video"
     share = f"{100 * (1 - report.test_fraction):.0f}/{100 * report.test_fraction:.0f}"
-    title = f"{len(report.splits)} random {share} splits {by}, {report.videos} videos; models chosen in each split"
-    print_table(title, ("test rows", "median", "std"), rows, right="median std")
+    mark = "LEAKING, contents stand on both sides: " if report.leaking else ""
+    title = f"{mark}{len(report.splits)} random {share} splits {by}, {report.videos} videos; {report.selected}"
+    print_table(title, columns, rows, right=" ".join([*_FIGURES, against, "p"]), spare=("RMSE fit", "KROCC"))
+    say("Median (standard deviation) over the splits' test rows; fit: after the 4-parameter logistic")
+    for each in report.contenders:
+        say(f"{each.name}: {each.title}")
+    if against:
+        say(f"{against}: splits in which {first} has the higher SROCC; p: Wilcoxon's test on these differences")
+    if report.covered is not None:
+        say(f"Of the test MOS {100 * report.covered:.1f} % lie in their {100 * report.coverage:.0f} % interval")
+    if report.leaking:
+        say(
+            f"LEAKING: {report.videos} videos show {report.groups} contents; these figures say nothing of new ones, "
+            "leave out --by video for figures that do"
+        )
     say_note(report.note)
     say(f"Written: {', '.join(str(file) for file in report.files)} (splits SHA-256 {report.splits_sha256[:12]})")
+
+
+def _figures(each: Contender) -> list[str]:
+    return [
+        f"{getattr(each.summary.median, name):.3f} ({getattr(each.summary.std, name):.3f})"
+        for name in _FIGURES.values()
+    ]
+
+
+def _paired(each: Contender) -> tuple[str, str]:
+    if each.paired is None:
+        return "", ""
+    return f"{each.paired.better} of {each.paired.splits}", f"{each.paired.p_value:.2g}"

@@ -41,7 +41,7 @@ def print_extraction(report: ExtractionReport) -> None:
 def print_training(report: TrainingReport) -> None:
     """Print what was trained."""
     weights = ", ".join(f"{name} {weight:.2f}" for name, weight in report.weights.items())
-    say(f"{report.bundle}: trained on {report.videos} videos; weights {weights}")
+    say(f"{report.bundle}: trained on {report.videos} videos by {report.method}; weights {weights}")
     print_failures(report.failures)
     say("How good it is on videos it has not seen: `vqa evaluate`")
 
@@ -49,11 +49,20 @@ def print_training(report: TrainingReport) -> None:
 def print_scores(report: ScoreReport) -> None:
     """Print scores and what they mean."""
     rows = [
-        (str(row.video), "-" if row.score is None else f"{row.score:.2f}", row.reason or "ok") for row in report.scores
+        (
+            str(row.video),
+            "-" if row.score is None else f"{row.score:.2f}",
+            "-" if row.low is None or row.high is None else f"{row.low:.2f} to {row.high:.2f}",
+            row.reason or "ok",
+        )
+        for row in report.scores
     ]
     low, high = report.scale
     print_table(
-        f"Scores on the scale {low:g} (worst) to {high:g} (best)", ("video", "score", "status"), rows, right="score"
+        f"Scores on the scale {low:g} (worst) to {high:g} (best)",
+        ("video", "score", "9 of 10 lie in", "status"),
+        rows,
+        right="score",
     )
     seen = f"labels from {report.mos_range[0]:.4g} to {report.mos_range[1]:.4g}"
     say(f"Trained on {report.videos} videos with {seen}, features of {', '.join(report.models)}.")

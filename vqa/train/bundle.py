@@ -19,15 +19,12 @@ from safetensors.numpy import save_file
 
 from vqa.errors import BundleError
 from vqa.files import written_whole
-from vqa.train.fitted import FittedRegressor
-from vqa.train.network import NetworkSize, parameter_shapes
-from vqa.train.scaling import BlockScaler
+from vqa.train.fitted import FittedRegressor, Predictions
+from vqa.train.packing import pack, unpack
 
-BUNDLE_SCHEMA = 1
+BUNDLE_SCHEMA = 2
 
 _KEY = "vqa_bundle"
-_SCALER_FIELDS = ("medians", "means", "factors", "directions")
-_NETWORK = "network."
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +62,19 @@ class Bundle:
                     "extract with the settings named in the bundle, or train again"
                 )
 
-    def predict(self, blocks: Mapping[str, NDArray[np.floating]]) -> NDArray[np.float64]:
-        """Return a score on the MOS scale for each video.
+    def predict(self, blocks: Mapping[str, NDArray[np.floating]]) -> Predictions:
+        """Return a score on the MOS scale for each video, with its interval.
 
         Args:
             blocks: Time-averaged features, shape (N, D), by the text form of their candidate.
 
-        Returns:
-            Shape (N,).
-
         Raises:
             BundleError: a block is missing or has another shape.
         """
+        return self.fitted.predict_intervals(self._join(blocks))
+
+    def _join(self, blocks: Mapping[str, NDArray[np.floating]]) -> NDArray[np.floating]:
+        """Put the backbones' features side by side."""
         parts: list[NDArray[np.floating]] = []
         for name, width in zip(self.names, self.fitted.block_widths, strict=True):
             block = blocks.get(name)
@@ -87,7 +85,7 @@ class Bundle:
                     f"{name}: features of shape {block.shape}, but the bundle takes (N, {width}); extract them again"
                 )
             parts.append(block)
-        return self.fitted.predict(np.concatenate(parts, axis=1))
+        return np.concatenate(parts, axis=1)
 
 
 def save_bundle(path: Path, fitted: FittedRegressor, header: Mapping[str, Any]) -> None:
@@ -103,21 +101,8 @@ def save_bundle(path: Path, fitted: FittedRegressor, header: Mapping[str, Any]) 
         BundleError: the header's models do not fit the regressor.
     """
     _check_models(path, header, fitted)
-    tensors = {f"{_NETWORK}{name}": np.ascontiguousarray(value) for name, value in fitted.parameters.items()}
-    for index, scaler in enumerate(fitted.scalers):
-        for field in _SCALER_FIELDS:
-            tensors[f"scaler.{index}.{field}"] = np.ascontiguousarray(getattr(scaler, field))
-    document = {
-        "schema": BUNDLE_SCHEMA,
-        "header": dict(header),
-        "regressor": {
-            "fusion_weights": list(fitted.fusion_weights),
-            "mos_mean": fitted.mos_mean,
-            "mos_std": fitted.mos_std,
-            "mos_range": list(fitted.mos_range),
-            "epochs": list(fitted.epochs),
-        },
-    }
+    tensors, values = pack(fitted)
+    document = {"schema": BUNDLE_SCHEMA, "header": dict(header), "regressor": values}
     with written_whole(path) as temporary:
         save_file(tensors, temporary, metadata={_KEY: json.dumps(document, sort_keys=True, separators=(",", ":"))})
 
@@ -132,14 +117,13 @@ def load_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path}: there is no bundle here; run `vqa train` first")
     try:
         document, tensors = _read(path)
-        fitted = _regressor(document["regressor"], tensors)
+        fitted = unpack(tensors, document["regressor"])
         header = document["header"]
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise BundleError(
             f"{path}: is no bundle, or a damaged one ({_reason(error)}); run `vqa train` again"
         ) from error
     _check_models(path, header, fitted)
-    _check_numbers(path, fitted)
     return Bundle(header, fitted)
 
 
@@ -154,25 +138,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
                 "use the version it was made with"
             )
         return document, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # has no iterator of its own
-
-
-def _regressor(values: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> FittedRegressor:
-    """Put a regressor together again."""
-    weights = tuple(float(weight) for weight in values["fusion_weights"])
-    scalers = tuple(
-        BlockScaler(**{field: tensors[f"scaler.{index}.{field}"] for field in _SCALER_FIELDS})
-        for index in range(len(weights))
-    )
-    low, high = values["mos_range"]
-    return FittedRegressor(
-        scalers=scalers,
-        fusion_weights=weights,
-        parameters={name.removeprefix(_NETWORK): value for name, value in tensors.items() if name.startswith(_NETWORK)},
-        mos_mean=float(values["mos_mean"]),
-        mos_std=float(values["mos_std"]),
-        mos_range=(float(low), float(high)),
-        epochs=tuple(int(epoch) for epoch in values["epochs"]),
-    )
 
 
 def _check_models(path: Path, header: Any, fitted: FittedRegressor) -> None:
@@ -192,31 +157,6 @@ def _name(model: Any) -> str | None:
         return None
     name = model.get("name")
     return name if isinstance(name, str) else None
-
-
-def _check_numbers(path: Path, fitted: FittedRegressor) -> None:
-    """Refuse tensors of other shapes than the network needs, or that are not finite."""
-    scalars = np.array([*fitted.fusion_weights, fitted.mos_mean, fitted.mos_std, *fitted.mos_range])
-    tensors = [getattr(scaler, field) for scaler in fitted.scalers for field in _SCALER_FIELDS]
-    whole = all(np.isfinite(values).all() for values in (scalars, *tensors, *fitted.parameters.values()))
-    if not (whole and _shapes_agree(fitted)):
-        raise BundleError(f"{path}: its numbers are damaged; run `vqa train` again")
-
-
-def _shapes_agree(fitted: FittedRegressor) -> bool:
-    """Compare all shapes with those that training makes."""
-    for scaler in fitted.scalers:
-        width = len(scaler.medians)
-        if scaler.directions.ndim != 2 or len(scaler.directions) != width or scaler.directions.shape[1] < 1:
-            return False
-        if any(getattr(scaler, field).shape != (width,) for field in _SCALER_FIELDS[:3]):
-            return False
-    head = fitted.parameters.get("score.weight")
-    if head is None or head.ndim != 2 or len(fitted.epochs) != len(head):
-        return False
-    size = NetworkSize(tuple(scaler.width for scaler in fitted.scalers), head.shape[1])
-    wanted = {name: (len(head), *shape) for name, shape in parameter_shapes(size).items()}
-    return wanted == {name: value.shape for name, value in fitted.parameters.items()}
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
 from vqa.train.fitting import TrainJob, fit_many
 from vqa.train.settings import TrainSettings
 
@@ -18,16 +19,20 @@ _DEFAULTS = TrainSettings()
 
 
 class IcidRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """PTM-VQA's regressor: a network on the features of several frozen backbones, trained with the ICID loss.
+    """PTM-VQA's network on the features of several frozen backbones, trained with the ICID loss, and what goes with it.
 
     Yuan et al., PTM-VQA (CVPR 2024). See `vqa.train.network` and `vqa.train.loss` for the structure and for what is
-    ours.
+    ours. By default its scores are averaged with those of a Gaussian process and a ridge regression on the same
+    features (`vqa.train.kernel`, `vqa.train.linear`); `paths=("network",)` is the network alone.
 
     Args:
         block_widths: D of each backbone, in the order of X's columns; None for one backbone.
-        fusion_weights: w_n of each backbone, such as `dbi_weights` gives; None for equal ones.
+        fusion_weights: w_n of each backbone in the network, such as `dbi_weights` gives; None for weights by SROCC,
+            learned from the rows.
+        paths: Whose scores are averaged, see `vqa.train.settings.PATHS`.
+        scaling: See `vqa.train.scaling.SCALINGS`.
         width: See `TrainSettings`, as for all below but the last.
-        components: Most principal directions of a backbone that the network sees.
+        components: Most principal directions of a backbone that network and kernel see.
         bins: MOS pseudo clusters.
         margin: Of the triplet loss.
         intra_weight: Weight of intra-consistency.
@@ -52,6 +57,8 @@ class IcidRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sci
         *,
         block_widths: Sequence[int] | None = None,
         fusion_weights: Sequence[float] | None = None,
+        paths: Sequence[str] = _DEFAULTS.paths,
+        scaling: str = _DEFAULTS.scaling,
         width: int = _DEFAULTS.width,
         components: int = _DEFAULTS.components,
         bins: int = _DEFAULTS.bins,
@@ -70,6 +77,8 @@ class IcidRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sci
     ) -> None:
         self.block_widths = block_widths
         self.fusion_weights = fusion_weights
+        self.paths = paths
+        self.scaling = scaling
         self.width = width
         self.components = components
         self.bins = bins
@@ -107,13 +116,13 @@ class IcidRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sci
             ensure_min_samples=2,
         )
         widths = tuple(self.block_widths) if self.block_widths is not None else (features.shape[1],)
-        weights = self.fusion_weights if self.fusion_weights is not None else [1 / len(widths)] * len(widths)
+        weights = None if self.fusion_weights is None else tuple(float(weight) for weight in self.fusion_weights)
         job = TrainJob(
             features=features,
             mos=np.asarray(mos, dtype=np.float64),
             groups=groups,
             block_widths=widths,
-            fusion_weights=tuple(float(weight) for weight in weights),
+            fusion_weights=weights,
             random_state=self._seed(),
         )
         self.fitted_ = fit_many([job], settings=self._settings())[0]
@@ -125,6 +134,12 @@ class IcidRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sci
         features = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=False)
         return self.fitted_.predict(features)
 
+    def predict_intervals(self, X: ArrayLike, *, coverage: float = DEFAULT_COVERAGE) -> Predictions:  # noqa: N803
+        """Return scores with the interval in which the MOS of that share of new videos should lie."""
+        check_is_fitted(self)
+        features = validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=False)
+        return self.fitted_.predict_intervals(features, coverage=coverage)
+
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):
             return int(self.random_state)
@@ -132,7 +147,8 @@ class IcidRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def _settings(self) -> TrainSettings:
         values = self.get_params(deep=False)
-        return TrainSettings(**{name: values[name] for name in TrainSettings.__dataclass_fields__})
+        settings = {name: values[name] for name in TrainSettings.__dataclass_fields__}
+        return TrainSettings(**{**settings, "paths": tuple(self.paths)})
 
     def __sklearn_tags__(self) -> Tags:
         """Tell scikit-learn that missing cells are fine."""

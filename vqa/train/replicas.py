@@ -65,6 +65,8 @@ class TrainedReplica:
     """With S = 1."""
     epochs: int
     """Epochs it kept."""
+    held_out: NDArray[np.float64]
+    """What it says, standardised, of its validation rows, in their order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +123,7 @@ class _Training:
         self.parameters = stack_replicas([initial_parameters(replica.rows.size, own) for replica, own in pairs])
         self.optimiser = _optimiser(self.parameters, settings)
         self.best = {name: value.detach().clone() for name, value in self.parameters.items()}
+        self.best_scores = torch.zeros(self.validation.shape)
         self.best_loss = torch.full((len(replicas),), math.inf)
         self.best_epoch = torch.zeros(len(replicas), dtype=torch.long)
         self.stopped = torch.zeros(len(replicas), dtype=torch.bool)
@@ -194,11 +197,13 @@ class _Training:
         """Remember each replica's parameters at its least validation loss; without such rows, the latest."""
         batch = self._batch(self.validation)
         hidden = transform(self.parameters, batch.inputs)
-        loss = regression_loss(score(self.parameters, fuse(hidden, self.fusion_weights)), batch.targets, batch.real)
+        scores = score(self.parameters, fuse(hidden, self.fusion_weights))
+        loss = regression_loss(scores, batch.targets, batch.real)
         judged = batch.real.any(1)
         better = ((loss < self.best_loss) | ~judged) & ~self.stopped
         self.best_loss = torch.where(better, loss, self.best_loss)
         self.best_epoch[better] = epoch
+        self.best_scores[better] = scores[better]
         for name, value in self.parameters.items():
             self.best[name][better] = value[better]
         self.stopped |= epoch - self.best_epoch >= self.settings.patience
@@ -212,7 +217,9 @@ class _Training:
         """Return each replica at its best epoch, in its own size."""
         return [
             TrainedReplica(
-                cut_replicas(self.best, slice(index, index + 1), replica.rows.size), int(self.best_epoch[index])
+                cut_replicas(self.best, slice(index, index + 1), replica.rows.size),
+                int(self.best_epoch[index]),
+                self.best_scores[index, : len(replica.validation)].double().numpy(),
             )
             for index, replica in enumerate(self.replicas)
         ]

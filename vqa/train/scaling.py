@@ -1,4 +1,4 @@
-"""Features -> network input: imputation, standardisation and principal directions, learned on training rows only."""
+"""Features -> network input: imputation, softening, standardisation, principal directions, from training rows only."""
 
 from __future__ import annotations
 
@@ -10,28 +10,40 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+SCALINGS = ("soft", "standard")
+"""`soft` bends long tails by arcsinh before standardising, `standard` does not."""
+
 _EVENNESS = 0.5
 """Ours, measured: 0 leaves the principal directions their spread, 1 gives all the same; half-way was best."""
+_QUARTILES_OF_NORMAL = 1.35
+"""Distance of the quartiles of a normal distribution, in standard deviations."""
 
 
 @dataclass(frozen=True, eq=False)
 class BlockScaler:
     """How one backbone's features become network input.
 
-        (features, missing ones replaced by medians, - means) * factors @ directions
+        x = features, missing ones replaced by medians
+        (arcsinh((x - medians) * softness) - means) * factors @ directions
 
-    This is linear, as is the network's first layer behind it. It makes all blocks equally narrow, so that they train as
-    one batch, and keeps a wide block on few videos from being learned by heart. Ours, not the paper's.
+    Where softness is 0, x itself takes the place of the arcsinh. The rest is linear, as is the network's first layer
+    behind it. It makes all blocks equally narrow, so that they train as one batch, and keeps a wide block on few videos
+    from being learned by heart. Ours, not the paper's.
     """
 
     medians: Floats
     """Shape (D,)."""
+    softness: Floats
+    """1.35 / distance of the quartiles, so that the middle of a feature's values stays as it is and its tails bend;
+    shape (D,)."""
     means: Floats
     """Shape (D,)."""
     factors: Floats
     """1 / standard deviation, 0 for a feature that never changes; shape (D,)."""
     directions: Floats
     """Shape (D, P); what comes out has a mean square of 1 over training rows and directions."""
+    spreads: Floats
+    """What gives the directions their own spread again, for the kernel path; shape (P,)."""
 
     @property
     def width(self) -> int:
@@ -41,32 +53,62 @@ class BlockScaler:
     def apply(self, features: NDArray[np.floating]) -> Floats:
         """Return network input of shape (N, P) for features of shape (N, D); what is not finite is missing."""
         filled = np.where(np.isfinite(features), features, self.medians)
-        result: Floats = (filled - self.means) * self.factors @ self.directions
+        result: Floats = (_soften(filled, self.medians, self.softness) - self.means) * self.factors @ self.directions
         return result
 
 
-def fit_scaler(features: NDArray[np.floating], *, components: int) -> BlockScaler:
+def fit_scaler(features: NDArray[np.floating], *, components: int, scaling: str = "soft") -> BlockScaler:
     """Learn a block's scaling from training rows.
 
     Args:
         features: Shape (N, D), N of 2 or more; what is not finite is missing.
         components: Most principal directions to keep; no more than D and N - 1 are kept.
+        scaling: One of `SCALINGS`.
     """
+    filled, medians = fill_missing(features)
+    softness = _softness(filled) if scaling == "soft" else np.zeros_like(medians)
+    softened = _soften(filled, medians, softness)
+    means, factors = standardising(softened)
+    directions, spreads = _principal_directions((softened - means) * factors, components)
+    return BlockScaler(medians, softness, means, factors, directions, spreads)
+
+
+def fill_missing(features: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Return features with the missing cells filled by their column's median, and the medians (0 without values)."""
     known = np.where(np.isfinite(features), features, np.nan).astype(np.float64)
     medians = np.zeros(known.shape[1])
     seen = ~np.isnan(known).all(0)
     medians[seen] = np.nanmedian(known[:, seen], axis=0)
-    filled = np.where(np.isnan(known), medians, known)
-    means, deviations = filled.mean(0), filled.std(0)
+    filled: Floats = np.where(np.isnan(known), medians, known)
+    return filled, medians
+
+
+def standardising(features: Floats) -> tuple[Floats, Floats]:
+    """Return means and 1 / standard deviations; the latter are 0 for a column that never changes."""
+    means, deviations = features.mean(0), features.std(0)
     # A spread below the rounding of the mean is a constant's.
     alive = deviations > 1e-10 * np.maximum(1.0, np.abs(means))
-    factors = np.divide(1.0, deviations, out=np.zeros_like(deviations), where=alive)
-    directions = _principal_directions((filled - means) * factors, components)
-    return BlockScaler(medians, means, factors, directions)
+    factors: Floats = np.divide(1.0, deviations, out=np.zeros_like(deviations), where=alive)
+    return means, factors
 
 
-def _principal_directions(standardised: Floats, components: int) -> Floats:
-    """Return the leading principal directions, shape (D, P), signs fixed, spreads evened out by half.
+def _softness(filled: Floats) -> Floats:
+    """Return 1 / spread of the middle half of each column; of a column without one its standard deviation is used."""
+    low, high = np.percentile(filled, [25, 75], axis=0)
+    deviations = filled.std(0)
+    middle = (high - low) / _QUARTILES_OF_NORMAL
+    spreads = np.where(middle > 1e-9 * deviations, middle, deviations)
+    softness: Floats = np.divide(1.0, spreads, out=np.zeros_like(spreads), where=spreads > np.finfo(np.float64).tiny)
+    return softness
+
+
+def _soften(filled: Floats, medians: Floats, softness: Floats) -> Floats:
+    result: Floats = np.where(softness > 0, np.arcsinh((filled - medians) * softness), filled)
+    return result
+
+
+def _principal_directions(standardised: Floats, components: int) -> tuple[Floats, Floats]:
+    """Return the leading principal directions, shape (D, P), signs fixed, spreads evened out by half; and the spreads.
 
     The eigenproblem is solved on the smaller side: features x features, or rows x rows.
     """
@@ -82,9 +124,9 @@ def _principal_directions(standardised: Floats, components: int) -> Floats:
     # A direction without spread is rounding: it would be blown up, so it is left out as a zero.
     alive = spreads > 1e-6 * max(spreads.max(), 1e-6)
     evened = np.divide(np.sign(largest), spreads**_EVENNESS, out=np.zeros_like(spreads), where=alive)
-    size = np.sqrt(np.mean((spreads * evened) ** 2))
-    result: Floats = vectors * (evened / (size or 1.0))
-    return result
+    size = np.sqrt(np.mean((spreads * evened) ** 2)) or 1.0
+    directions: Floats = vectors * (evened / size)
+    return directions, np.where(alive, spreads**_EVENNESS * size, 0.0)
 
 
 def _leading_vectors(symmetric: Floats, count: int) -> Floats:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from vqa.clusters import DEFAULT_BINS
 from vqa.errors import DegenerateDataError
+from vqa.train.scaling import SCALINGS
+
+PATHS = ("network", "kernel", "linear")
+"""From features to score: PTM-VQA's network, a Gaussian process, a ridge regression."""
 
 _RANGES: dict[str, Callable[[float], bool]] = {
     "1 or more": lambda value: value >= 1,
@@ -20,18 +24,21 @@ _RANGES: dict[str, Callable[[float], bool]] = {
 class TrainSettings:
     """Options of training.
 
-    The defaults were chosen on inner parts of training rows of KoNViD-1k and LIVE-VQC features; the rules for small
-    sets also on small draws from them and from BVI-HFR that overlap the benchmark's test rows. Figures on those three
-    are therefore no independent evidence for the defaults.
+    The defaults were chosen on inner splits of the training rows of the first benchmark split of KoNViD-1k and
+    LIVE-VQC features; `benchmarks/RESULTS.md` says how.
 
     Raises:
         DegenerateDataError: a value lies outside its range.
     """
 
+    paths: tuple[str, ...] = PATHS
+    """Whose scores are averaged; one or more of `PATHS`."""
+    scaling: str = "soft"
+    """How features are scaled for network and kernel, see `vqa.train.scaling.SCALINGS`."""
     width: int = 32
     """W, the common width of all h_n; 1 or more."""
-    components: int = 64
-    """Most principal directions of a backbone's features that the network sees; 1 or more."""
+    components: int = 128
+    """Most principal directions of a backbone's features that network and kernel see; 1 or more."""
     bins: int = DEFAULT_BINS
     """MOS pseudo clusters of the triplet loss; at most half as many as rows are made."""
     margin: float = 0.3
@@ -40,7 +47,7 @@ class TrainSettings:
     """Weight of intra-consistency in the loss; 0 or more."""
     inter_weight: float = 0.1
     """Weight of inter-divisibility in the loss; 0 or more."""
-    dropout: float = 0.3
+    dropout: float = 0.1
     """Rate after each GELU; 0 to below 1."""
     learning_rate: float = 0.003
     """At the start; it falls along half a cosine. Above 0."""
@@ -58,6 +65,10 @@ class TrainSettings:
     """Networks trained from other starts and other inner validation rows, whose scores are averaged; 1 or more."""
 
     def __post_init__(self) -> None:
+        if not self.paths or set(self.paths) - set(PATHS):
+            raise DegenerateDataError(f"paths {self.paths} can't be used in training; use some of {', '.join(PATHS)}")
+        if self.scaling not in SCALINGS:
+            raise DegenerateDataError(f"there is no scaling {self.scaling!r}; use one of: {', '.join(SCALINGS)}")
         ranges = {
             "1 or more": ("width", "components", "bins", "batch_size", "epochs", "patience", "restarts"),
             "0 or more": ("margin", "intra_weight", "inter_weight", "weight_decay"),
