@@ -6,8 +6,10 @@ field of a struct array. Anything else in the file, such as a matrix, is passed 
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,12 +50,11 @@ def read_matlab_columns(file: Path, read_hdf5: Hdf5Reader | None = None) -> dict
         LabelsError: the file can't be read, or holds no column.
     """
     if not _is_hdf5(_head(file)):
-        variables: Mapping[str, Any] = _load(file)
+        columns = _read_apart(file)
     elif read_hdf5 is not None:
-        variables = read_hdf5(file)
+        columns = dict(_columns("", read_hdf5(file), _DEEPEST))
     else:
         raise LabelsError(f"{file}: is a MATLAB 7.3 file; save it with `save(name, '-v7')`, or as CSV")
-    columns = dict(_columns("", variables, _DEEPEST))
     if not columns:
         raise LabelsError(
             f"{file}: holds no column of names or scores (MATLAB's tables and string arrays can't be read); "
@@ -75,22 +76,30 @@ def _is_hdf5(head: bytes) -> bool:
     return _HDF5_SIGNATURE in (head[: len(_HDF5_SIGNATURE)], head[_MATLAB_HEADER:])
 
 
-def _load(file: Path) -> dict[str, Any]:
-    """Read a file of MATLAB 4 to 7.2; nothing in it is run or unpickled."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
+def _read_apart(file: Path) -> dict[str, list[str]]:
+    """Read a file of MATLAB 4 to 7.2 in a process of its own: damaged ones can crash SciPy's reader."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of variables that SciPy can't read: they become no columns
-            variables: dict[str, Any] = loadmat(file)
+        file.open("rb").close()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise LabelsError(f"{file}: the labels can't be read ({reason}); check the path") from error
-    except (MatReadError, ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError, zlib.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise LabelsError(f"{file}: is no MATLAB file that can be read ({reason}); save it again, or as CSV") from error
-    return {name: value for name, value in variables.items() if not name.startswith("__")}
+        raise LabelsError(f"{file}: the labels can't be read ({error.strerror}); check the path") from error
+    command = [sys.executable, "-P", "-m", __name__, str(file.absolute())]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)  # noqa: S603
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] if done.returncode > 0 else ["it crashes its reader"]
+        raise LabelsError(f"{file}: is no MATLAB file that can be read ({''.join(reason)}); save it again, or as CSV")
+    columns: dict[str, list[str]] = json.loads(done.stdout)
+    return columns
+
+
+def _main(file: str) -> None:
+    """Write a file's columns to stdout as JSON; nothing in the file is run or unpickled."""
+    from scipy.io import loadmat
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of variables that SciPy can't read: they become no columns
+        variables = loadmat(file)
+    named = {name: value for name, value in variables.items() if not name.startswith("__")}
+    json.dump(dict(_columns("", named, _DEEPEST)), sys.stdout)
 
 
 def _columns(name: str, value: Any, depth: int) -> Iterator[tuple[str, list[str]]]:
@@ -130,3 +139,7 @@ def _cell(value: Any) -> str | None:
         whole = float(value).is_integer() and abs(value) < _EXACT
         return str(int(value)) if whole else repr(value)
     return None
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
