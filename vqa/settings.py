@@ -99,7 +99,7 @@ class DatasetSettings:
         for template in self.name_templates:
             _check("{id}" in template, f"[dataset] name_template is {template!r}; put {{id}} into it")
         for split in self.file_splits:
-            _check_choice(split, _SPLITS, "[dataset] file_splits")
+            _check(split in _SPLITS, f'[dataset] file_splits has {split!r}; write train, val, test or ""')
         files = len(self.label_files)
         agree = not self.file_splits or len(self.file_splits) == files
         _check(agree, f"[dataset] file_splits names {len(self.file_splits)} splits for {files} labels; write one each")
