@@ -121,8 +121,6 @@ def read_labels(file: Path, columns: Columns, *, read_hdf5: Hdf5Reader | None = 
     """
     table = _matlab_table(file, columns, read_hdf5) if is_matlab(file) else read_csv_table(file)
     places = {what: _find_column(table.header, what, getattr(columns, what), file) for what in _GUESSES}
-    if columns.group_pattern is not None:
-        places["group"] = None
     width = len(table.header)
     labels = [
         _fit_patterns(_label(cells, places, width, file, line, table.unit), columns, f"{file}, {table.unit} {line}")

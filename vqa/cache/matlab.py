@@ -47,7 +47,7 @@ def _struct(group: Any, depth: int) -> dict[str, Any]:
         item = group[name]
         if isinstance(item, h5py.Group):
             values[name] = _struct(item, depth - 1) if depth else {}
-        elif isinstance(item, h5py.Dataset):
+        elif _is_inside(item):
             values[name] = _cells(item) if _holds_references(item) else _plain(item)
     return values
 
@@ -63,16 +63,14 @@ def _cells(dataset: Any) -> NDArray[np.object_] | None:
     references = dataset[...].ravel()
     cells = np.empty(len(references), dtype=object)
     for place, reference in enumerate(references):
-        target = dataset.file[reference] if reference else None
-        small = isinstance(target, h5py.Dataset) and target.size <= _LONGEST_NAME and not _holds_references(target)
+        target: Any = dataset.file[reference] if reference else None
+        small = _is_inside(target) and target.size <= _LONGEST_NAME and not _holds_references(target)
         cells[place] = _plain(target) if small else None
     return cells
 
 
 def _plain(dataset: Any) -> NDArray[Any] | None:
     """Read numbers or text, None for anything else."""
-    if dataset.external or dataset.is_virtual or dataset.size is None or dataset.size > _MOST_VALUES:
-        return None
     if "MATLAB_empty" in dataset.attrs:
         return np.empty(0)
     if dataset.attrs.get("MATLAB_class") == b"char":
@@ -81,8 +79,14 @@ def _plain(dataset: Any) -> NDArray[Any] | None:
 
 
 def _is_vector(dataset: Any) -> bool:
-    inside = not dataset.external and not dataset.is_virtual and dataset.size <= _MOST_VALUES
-    return inside and sum(length > 1 for length in dataset.shape) <= 1
+    return len([length for length in dataset.shape if length > 1]) <= 1
+
+
+def _is_inside(item: Any) -> bool:
+    """Return whether an item is a dataset of bearable size whose values lie in this file."""
+    if not isinstance(item, h5py.Dataset) or item.shape is None:
+        return False
+    return not (item.external or item.is_virtual or item.size > _MOST_VALUES)
 
 
 def _texts(dataset: Any) -> NDArray[np.str_]:
