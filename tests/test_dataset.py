@@ -1,15 +1,11 @@
 """The files of a dataset, matched with its labels."""
 
-import csv
-import os
 from pathlib import Path
 
 import pytest
 
 from vqa.dataset import Columns, read_dataset
 from vqa.errors import LabelsError
-
-TEST_DATA = Path(os.environ.get("VQA_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 @pytest.fixture
@@ -57,29 +53,6 @@ def refusal(*arguments, **options):
 # --- what label files look like ---
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "id,mos\na,1.5\nb,4\n",
-        "\ufeffid,mos\r\na,1.5\r\nb,4\r\n",
-        "ID, MOS\na, 1.5\nb , 4\n\n",
-        "flickr_id;x;Mean_Opinion_Score\na;7;1.5\nb;8;4",
-        "mos\tvid\n1.5\ta\n4\tb\n",
-        "vid,MOSFull,MOSChunk00\na,1.5,NaN\nb,4,\n",
-        '\n"File","width","mos"\n"a.mp4",960,"1.5"\n"b.mp4",960,"4"\n',
-        "name,score\rclips/a.mp4,1.5\rclips/b,4\r",
-        "a.mp4, 8.008, 29.97, 1.5\nb.mp4, 8.0, 25.0, 4\n",
-        "a,1.5\nb,4e0\n",
-        'id, note, mos\na, "x, y", 1.5\nb, "", 4\n',
-    ],
-)
-def test_the_usual_label_files_are_read(clips, labels, content):
-    dataset = read_dataset(clips("a.mp4", "b.mp4"), labels(content))
-    assert list(scores(dataset).values()) == [1.5, 4.0]
-    assert [row.path.name for row in dataset.rows] == ["a.mp4", "b.mp4"]
-    assert (dataset.missing, dataset.unlabelled) == ((), ())
-
-
 def test_ids_that_look_like_numbers_stay_text(clips, labels):
     folder = clips("007.mp4", "7.mp4", "1e5.mp4", "100000.mp4", "3339962845.mp4")
     dataset = read_dataset(folder, labels("id,mos\n1e5,1\n007,2\n100000,3\n7,4\n3339962845,5\n"))
@@ -101,13 +74,6 @@ def test_group_and_split_are_read_where_they_are(clips, labels):
     plain = read_dataset(folder, file, columns=Columns(group="", split=""))
     assert {(row.group, row.split) for row in plain.rows} == {(None, None)}
     assert [row.id for row in plain.training_rows()] == ["a", "b", "c"]
-
-
-def test_columns_can_be_named(clips, labels):
-    file = labels("id,mos,key,rating,scene\nx,9,a,1,s1\ny,9,b,2,s2\n")
-    columns = Columns(id="key", mos="Rating", group="scene")
-    dataset = read_dataset(clips("a.mp4", "b.mp4"), file, columns=columns)
-    assert [(row.id, row.mos, row.group) for row in dataset.rows] == [("a", 1, "s1"), ("b", 2, "s2")]
 
 
 def test_videos_without_a_label_are_rows_unless_unwanted(clips, labels):
@@ -164,6 +130,30 @@ def test_a_template_makes_the_name_of_the_id(clips, labels):
     file = labels("vid,MOSFull\nSports_1080P-00a1,3.5\n")
     assert scores(read_dataset(folder, file, name_template="{id}_crf_10_t_20.0")) == {"Sports_1080P-00a1": 3.5}
     assert "has no {id} in it" in refusal(folder, file, name_template="id.mp4")
+    assert "has no {id} in it" in refusal(folder, file, name_template=["{id}", "id.mp4"])
+
+
+def test_of_several_templates_the_first_that_fits_a_file_names_it(clips, labels):
+    folder = clips("a.mkv", "a_crf_10.mp4", "b_crf_10.mp4", "b_orig.mp4")
+    dataset = read_dataset(folder, labels("id,mos\na,1\nb,2\n"), name_template=["{id}", "{id}_crf_10", "{id}_orig"])
+    assert paths(dataset, folder) == {"a": "a.mkv", "b": "b_crf_10.mp4", "a_crf_10.mp4": "a_crf_10.mp4"} | {
+        "b_orig.mp4": "b_orig.mp4"
+    }
+    assert dataset.unlabelled == ("a_crf_10.mp4", "b_orig.mp4")
+
+
+def test_videos_of_several_label_files_are_one_dataset(tmp_path, clips):
+    (tmp_path / "all.csv").write_text("name,mos\nx/1,1\nx/2,2\nx/3,3\n")
+    (tmp_path / "test.txt").write_text("x/2.mp4, -1, -1, 2.0\n")
+    folder = clips("x/1.mp4", "x/2.mp4", "x/3.mp4")
+    dataset = read_dataset(
+        folder,
+        [tmp_path / "all.csv", tmp_path / "test.txt"],
+        columns=Columns(id_pattern=r"(.+?)(?:\.mp4)?"),
+        file_splits=["train", "test"],
+    )
+    assert [(row.id, row.split) for row in dataset.rows] == [("x/1", "train"), ("x/2", "test"), ("x/3", "train")]
+    assert [row.id for row in dataset.training_rows()] == ["x/1", "x/3"]
 
 
 def test_an_id_never_leads_out_of_the_folder(tmp_path, clips, labels):
@@ -209,53 +199,6 @@ def test_links_are_followed_and_loops_are_not(tmp_path, clips):
 # --- what is refused ---
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "labels.csv: is empty; name a file with a header and one row for each video"),
-        ("\n \r\n", "labels.csv: is empty"),
-        ("id,mos\n", "labels.csv: has a header and no rows"),
-        (
-            "clip_name,mos\na,1\n",
-            "labels.csv: has no column known to hold the id, but 'clip_name', 'mos'; name the right",
-        ),
-        (
-            "id,rating\na,1\n",
-            "has no column known to hold the MOS, but 'id', 'rating'; name the right one with --mos-column",
-        ),
-        ("id,mos,mos\na,1,2\n", "column 'mos' stands twice; rename one, or name another with --mos-column"),
-        ("id,mos\na,1\n\nb,2\na,3\n", "labels.csv: id 'a' stands in lines 2 and 5; keep one of them"),
-        ("id,mos\na,good\n", "labels.csv, line 2: the MOS of 'a' is 'good', no number; correct or remove the line"),
-        ("id,mos\nb,1\na,NaN\n", "labels.csv, line 3: the MOS of 'a' is 'NaN', no number"),
-        ("id,mos\na,-inf\n", "the MOS of 'a' is '-inf', no number"),
-        ("id,mos\na,\n", "the MOS of 'a' is '', no number"),
-        ("id,mos\na,1_5\n", "the MOS of 'a' is '1_5', no number"),
-        ("id;mos\na;3,5\n", "the MOS of 'a' is '3,5', no number"),
-        ("id,mos\na,3,5\n", "labels.csv, line 2: has 3 fields, not 2; quote a comma inside a field"),
-        ("id,mos\na\n", "labels.csv, line 2: has 1 fields, not 2"),
-        ("id,mos\n,3\n", "labels.csv, line 2: has no id; fill it in or remove the line"),
-        ("id,mos,split\na,1,held-out\n", "the split of 'a' is 'held-out', not train, val or test; correct it, or use"),
-        (
-            "id,mos\nä,1\n".encode("latin-1"),
-            "labels.csv: is not UTF-8 text (invalid continuation byte); save it as CSV in",
-        ),
-        ("id,mos\na,1\n".encode("utf-16"), "labels.csv: is not UTF-8 text"),
-        (
-            'id,mos\n"' + "a" * 200_000 + '",1\n',
-            "labels.csv, line 2: is no CSV (field larger than field limit (131072))",
-        ),
-    ],
-)
-def test_a_label_file_that_can_not_be_used_is_refused_in_one_line(clips, labels, content, message):
-    assert message in refusal(clips("a.mp4", "b.mp4"), labels(content))
-
-
-@pytest.mark.parametrize("what", ["id", "mos", "group", "split"])
-def test_a_named_column_that_is_not_there_is_refused_with_the_option(clips, labels, what):
-    message = refusal(clips("a.mp4"), labels("id,mos\na,3\n"), columns=Columns(**{what: "nope"}))
-    assert f"has no column 'nope', but 'id', 'mos'; name the right one with --{what}-column" in message
-
-
 def test_a_label_file_that_is_missing_or_a_folder_is_refused(tmp_path, clips):
     folder = clips("a.mp4")
     assert "gone.csv: the labels can't be read (No such file or directory)" in refusal(folder, tmp_path / "gone.csv")
@@ -275,36 +218,14 @@ def test_labels_without_a_file_are_counted_and_named(clips, labels):
     assert "no labelled row is left, none of 1 has a file under" in message
 
 
+def test_files_without_a_label_are_named_beside_labels_without_a_file(clips, labels):
+    message = refusal(clips("a.mp4", "x.mp4", "y.mp4"), labels("id,mos\na,1\nb,2\n"))
+    assert "1 of 2 videos have no file under" in message
+    assert "('b'), and 2 files have no label ('x.mp4', 'y.mp4'); check the folder" in message
+
+
 def test_no_videos_is_an_error(tmp_path, clips):
     (tmp_path / "empty").mkdir()
     for videos in ("empty", "gone", "gone/*.mp4", "empty/**/*"):
         assert "no videos found; name a folder that holds some, or a glob like" in refusal(str(tmp_path / videos), None)
     assert "can't be listed" in refusal(str(tmp_path / "empty" / "**.mp4"), None)
-
-
-# --- the label files of the field ---
-
-
-@pytest.mark.skipif(not (TEST_DATA / "labels" / "original").is_dir(), reason=f"no label files at {TEST_DATA}")
-@pytest.mark.parametrize(
-    ("name", "column", "mos", "place", "count"),
-    [
-        ("KONVID_1K_metadata.csv", "flickr_id", "mos", "KoNViD_1k_videos/{}.mp4", 1200),
-        ("LIVE_VQC_metadata.csv", "File", "MOS", "Video/{}", 585),
-        ("YOUTUBE_UGC_metadata.csv", "vid", "MOSFull", "1080P/{}.mkv", 1380),
-        ("LSVQ_labels_train_test.csv", "name", "mos", "LSVQ/{}.mp4", 35499),
-        ("LSVQ_labels_test_1080p.csv", "name", "mos", "LSVQ/{}.mp4", 3573),
-    ],
-)
-def test_the_label_files_of_the_field_go_in_as_they_are(tmp_path, name, column, mos, place, count):
-    file = TEST_DATA / "labels" / "original" / name
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        wanted = {row[column]: float(row[mos]) for row in list(csv.DictReader(stream))[:: max(1, count // 500)]}
-    for id_ in wanted:
-        path = tmp_path / place.format(id_)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    dataset = read_dataset(str(tmp_path), file, allow_missing=True)
-    assert scores(dataset) == wanted
-    assert len(dataset.rows) + len(dataset.missing) == count
-    assert all(row.path == tmp_path / place.format(row.id) for row in dataset.rows)

@@ -114,6 +114,55 @@ def test_every_key_is_read(tmp_path):
     )
 
 
+LISTED = """
+[dataset]
+videos = "clips"
+labels = ["all.csv", "test.txt"]
+file_splits = ["train", "test"]
+id_column = ["name", "id"]
+mos_column = ["mos"]
+id_pattern = '(.+?)(?:[.]mp4)?'
+group_pattern = '(.+)-[^-]+'
+name_template = ["{id}", "{id}_x"]
+"""
+
+
+def test_labels_columns_and_templates_may_be_lists(tmp_path):
+    workspace = open_workspace(write(tmp_path, LISTED))
+    assert workspace.dataset == DatasetSettings(
+        videos="clips",
+        labels=("all.csv", "test.txt"),
+        file_splits=("train", "test"),
+        id_column=("name", "id"),
+        mos_column=("mos",),
+        id_pattern="(.+?)(?:[.]mp4)?",
+        group_pattern="(.+)-[^-]+",
+        name_template=("{id}", "{id}_x"),
+    )
+    write_workspace(workspace, overwrite=True)
+    assert open_workspace(tmp_path) == workspace
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('labels = ["a.csv", 1]', "[dataset] labels is ['a.csv', 1]; write text in quotes, or a list of such"),
+        ('file_splits = ["train"]', "[dataset] file_splits names 1 splits for 0 labels; write one each"),
+        (
+            'labels = "a.csv"\nfile_splits = ["half"]',
+            "[dataset] file_splits has 'half'; write train, val, test or ",
+        ),
+        ("id_pattern = '('", "[dataset] id_pattern '(' is no regular expression (missing ), unterminated subpattern"),
+        ("id_pattern = '.+'", "[dataset] id_pattern '.+' has 0 groups; put one pair of round brackets into it"),
+        ("group_pattern = '(a)(b)'", "[dataset] group_pattern '(a)(b)' has 2 groups"),
+        ("group_pattern = '(a)'\ngroup_column = 'b'", "[dataset] has both group_column and group_pattern; keep one"),
+        ('name_template = ["{id}", "x"]', "[dataset] name_template is 'x'; put {id} into it"),
+    ],
+)
+def test_lists_and_patterns_that_can_not_be_used_are_refused(tmp_path, line, message):
+    assert refusal(tmp_path, f'[dataset]\nvideos = "clips"\n{line}\n').startswith(message)
+
+
 def test_what_is_written_is_read_back(tmp_path):
     whole = open_workspace(write(tmp_path, FULL))
     write_workspace(whole, overwrite=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vqa.errors import LabelsError
-from vqa.labels import Columns, Label, read_labels
+from vqa.labels import Columns, Hdf5Reader, Label, read_label_files
 
 __all__ = ["VIDEO_SUFFIXES", "Columns", "Dataset", "VideoRow", "read_dataset"]
 
@@ -59,14 +59,16 @@ class Dataset:
 
 def read_dataset(
     videos: str,
-    labels: Path | None,
+    labels: Path | Sequence[Path] | None,
     *,
     columns: Columns = _GUESS_ALL,
-    name_template: str = "{id}",
+    file_splits: Sequence[str] = (),
+    name_template: str | Sequence[str] = "{id}",
     allow_missing: bool = False,
     labelled_only: bool = False,
+    read_hdf5: Hdf5Reader | None = None,
 ) -> Dataset:
-    """Read a label file and find each video's file.
+    """Read label files and find each video's file.
 
     An id, put into the template, names the file whose path ends in it, with or without the file's suffix: `725`,
     `725.mp4` and `batch1/725` all name `lsvq/batch1/725.mp4`. Where several files fit, one whose whole path below the
@@ -74,32 +76,28 @@ def read_dataset(
 
     Args:
         videos: A folder, searched with all below it for known video suffixes, or a glob, or one file.
-        labels: A label file as `vqa.labels.read_labels` takes it, or None if the videos have no labels.
-        columns: Which columns of the label file hold what.
-        name_template: How a video's name is made of its id, such as `{id}_crf_10.mp4`.
+        labels: One or more label files as `vqa.labels.read_labels` takes them, or None if the videos have no labels.
+        columns: Which columns of the label files hold what.
+        file_splits: Split of each label file's videos, as `vqa.labels.read_label_files` takes them.
+        name_template: How a video's name is made of its id, such as `{id}_crf_10.mp4`; of several, the first that
+            fits a file.
         allow_missing: Whether a label without a file is listed in `missing` rather than refused.
         labelled_only: Whether videos without a label are left out of the rows.
+        read_hdf5: Reads label files of MATLAB 7.3; they are refused without it.
 
     Raises:
         LabelsError: no videos, or labels that can't be read or do not fit them.
     """
-    if "{id}" not in name_template:
-        raise LabelsError(f"name template {name_template!r} has no {{id}} in it; write one like '{{id}}_small.mp4'")
+    templates = (name_template,) if isinstance(name_template, str) else tuple(name_template)
+    for template in templates:
+        if "{id}" not in template:
+            raise LabelsError(f"name template {template!r} has no {{id}} in it; write one like '{{id}}_small.mp4'")
     base, paths = _find_videos(videos)
-    entries = [] if labels is None else read_labels(labels, columns)
-    rows, missing = _match(entries, _Index(base, paths), name_template, labels)
-    if missing and not allow_missing:
-        names = ", ".join(map(repr, missing[:3])) + (", ..." if len(missing) > 3 else "")
-        raise LabelsError(
-            f"{labels}: {len(missing)} of {len(entries)} videos have no file under {videos} ({names}); "
-            "check the folder, or use --allow-missing or --name-template"
-        )
-    if labels is not None and not rows:
-        raise LabelsError(
-            f"{labels}: no labelled row is left, none of {len(entries)} has a file under {videos}; "
-            "check the folder, or use --name-template"
-        )
+    files = () if labels is None else (labels,) if isinstance(labels, Path) else tuple(labels)
+    entries = read_label_files(files, columns, splits=file_splits, read_hdf5=read_hdf5)
+    rows, missing = _match(entries, _Index(base, paths), templates)
     others = _unlabelled(base, paths, rows)
+    _check_match(videos, files, rows=rows, missing=missing, others=others, allow_missing=allow_missing)
     return Dataset(
         rows=tuple(rows if labelled_only else [*rows, *others]),
         missing=tuple(missing),
@@ -107,29 +105,54 @@ def read_dataset(
     )
 
 
-def _match(
-    entries: Sequence[Label], index: _Index, name_template: str, labels: Path | None
-) -> tuple[list[VideoRow], list[str]]:
+def _check_match(
+    videos: str,
+    files: Sequence[Path],
+    *,
+    rows: Sequence[VideoRow],
+    missing: Sequence[str],
+    others: Sequence[VideoRow],
+    allow_missing: bool,
+) -> None:
+    """Refuse labels without a file, unless they are allowed and some have one."""
+    told, count = ", ".join(map(str, files)), len(rows) + len(missing)
+    if missing and not allow_missing:
+        nameless = f", and {len(others)} files have no label ({_first([row.id for row in others])})" if others else ""
+        raise LabelsError(
+            f"{told}: {len(missing)} of {count} videos have no file under {videos} ({_first(missing)}){nameless}; "
+            "check the folder, or use --allow-missing or --name-template"
+        )
+    if files and not rows:
+        raise LabelsError(
+            f"{told}: no labelled row is left, none of {count} has a file under {videos}; "
+            "check the folder, or use --name-template"
+        )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+
+
+def _match(entries: Sequence[Label], index: _Index, templates: Sequence[str]) -> tuple[list[VideoRow], list[str]]:
     """Return a row for each label that has a file, and the ids of the others."""
     rows: list[VideoRow] = []
     missing: list[str] = []
     owners: dict[Path, Label] = {}
     for entry in entries:
-        paths = index.find(name_template.replace("{id}", entry.id))
+        names = (template.replace("{id}", entry.id) for template in templates)
+        paths = next(filter(None, map(index.find, names)), [])
         if not paths:
             missing.append(entry.id)
             continue
         if len(paths) > 1:
             raise LabelsError(
-                f"{labels}, line {entry.line}: id {entry.id!r} fits both {paths[0]} and {paths[1]}; "
+                f"{entry.file}, line {entry.line}: id {entry.id!r} fits both {paths[0]} and {paths[1]}; "
                 "write more of the path into the id, or narrow the videos"
             )
         owner = owners.setdefault(paths[0], entry)
         if owner is not entry:
-            raise LabelsError(
-                f"{labels}: {owner.id!r} in line {owner.line} and {entry.id!r} in line {entry.line} are one file, "
-                f"{paths[0]}; keep one of them"
-            )
+            where = f"{owner.file}: {owner.id!r} in line {owner.line} and {entry.id!r} in line {entry.line}"
+            raise LabelsError(f"{where} are one file, {paths[0]}; keep one of them")
         rows.append(VideoRow(entry.id, paths[0], entry.mos, entry.group, entry.split))
     return rows, missing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ COMMENT = "comment"
 
 _PRECISIONS = ("auto", "float32", "bfloat16")
 _BIN_RULES = ("width", "count")
+_SPLITS = ("", "train", "val", "test")
 
 
 def setting(comment: str, default: Any = MISSING) -> Any:
@@ -37,6 +39,21 @@ def _check_least(table: str, settings: object, **least: int) -> None:
         _check(value >= lowest, f"[{table}] {name} is {value}; write {lowest} or more")
 
 
+def _check_pattern(key: str, pattern: str | None) -> None:
+    """Refuse a regular expression that is none, or has not just one group."""
+    if pattern is None:
+        return
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise WorkspaceError(f"[dataset] {key} {pattern!r} is no regular expression ({error}); correct it") from error
+    _check(groups == 1, f"[dataset] {key} {pattern!r} has {groups} groups; put one pair of round brackets into it")
+
+
+def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return () if value is None else (value,) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True)
 class DatasetSettings:
     """Which videos, and what people said of them.
@@ -48,14 +65,30 @@ class DatasetSettings:
     videos: str = setting(
         "A folder, searched with all below it, or a glob; relative to this file's folder or absolute."
     )
-    labels: str | None = setting("CSV file with one row for each video; leave out if there are no labels.", None)
-    id_column: str | None = setting("Columns of that file; those left out are guessed from common names.", None)
-    mos_column: str | None = setting("", None)
+    labels: str | tuple[str, ...] | None = setting(
+        "CSV or MATLAB file with one row for each video, or a list of them; leave out if there are no labels.", None
+    )
+    file_splits: tuple[str, ...] = setting(
+        'For a list of them: train, val or test for each, or "" for what its column says; test wins.', ()
+    )
+    id_column: str | tuple[str, ...] | None = setting(
+        "Columns of that file, or a list: the first that is there; those left out are guessed from common names.", None
+    )
+    mos_column: str | tuple[str, ...] | None = setting("", None)
     group_column: str | None = setting(
         'Source content, so that none is both trained and tested on; "" to read none.', None
     )
     split_column: str | None = setting('train, val or test; "" to read none.', None)
-    name_template: str = setting("How a video's file name is made of its id; the suffix may be left out.", "{id}")
+    id_pattern: str | None = setting(
+        "Regular expression with one group: the part of the id column that is the id, such as 'videos/(.+)[.]mp4'.",
+        None,
+    )
+    group_pattern: str | None = setting(
+        "Regular expression with one group: the part of the id that is the source content, in place of a column.", None
+    )
+    name_template: str | tuple[str, ...] = setting(
+        "How a video's file name is made of its id, or a list: the first that fits; the suffix may be left out.", "{id}"
+    )
     allow_missing: bool = setting("Whether labels of videos that have no file are left aside.", False)
     labelled_only: bool = setting("Whether videos without a label are left aside.", False)
     scale: tuple[float, float] | None = setting("Lowest and highest score of the rating scale, if known.", None)
@@ -63,11 +96,31 @@ class DatasetSettings:
 
     def __post_init__(self) -> None:
         _check(self.videos, "[dataset] videos is empty; name a folder or a glob")
-        _check("{id}" in self.name_template, f"[dataset] name_template is {self.name_template!r}; put {{id}} into it")
+        for template in self.name_templates:
+            _check("{id}" in template, f"[dataset] name_template is {template!r}; put {{id}} into it")
+        for split in self.file_splits:
+            _check(split in _SPLITS, f'[dataset] file_splits has {split!r}; write train, val, test or ""')
+        files = len(self.label_files)
+        agree = not self.file_splits or len(self.file_splits) == files
+        _check(agree, f"[dataset] file_splits names {len(self.file_splits)} splits for {files} labels; write one each")
+        both = self.group_column and self.group_pattern
+        _check(not both, "[dataset] has both group_column and group_pattern; keep one of them")
+        _check_pattern("id_pattern", self.id_pattern)
+        _check_pattern("group_pattern", self.group_pattern)
         if self.scale is not None:
             low, high = self.scale
             ordered = math.isfinite(low) and math.isfinite(high) and low < high
             _check(ordered, f"[dataset] scale is {[low, high]}; write the lower end, then the higher")
+
+    @property
+    def label_files(self) -> tuple[str, ...]:
+        """The label files, none where there are no labels."""
+        return _listed(self.labels)
+
+    @property
+    def name_templates(self) -> tuple[str, ...]:
+        """The templates, in the order they are tried."""
+        return _listed(self.name_template)
 
 
 @dataclass(frozen=True)

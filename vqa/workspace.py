@@ -192,9 +192,18 @@ class _Form:
     """Raises TypeError or ValueError for what is no such value."""
 
 
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(_is(item, str) for item in _is(value, list))
+
+
+def _text_or_texts(value: Any) -> str | tuple[str, ...]:
+    return value if isinstance(value, str) else _texts(value)
+
+
 _TEXT = _Form("text in quotes", '"..."', lambda value: _is(value, str))
 _WHOLE = _Form("a whole number", "8", lambda value: _is(value, int))
 _NUMBER = _Form("a number", "0.5", _number)
+_TEXT_OR_TEXTS = _Form("text in quotes, or a list of such", '"..."', _text_or_texts)
 _FORMS: dict[Any, _Form] = {
     str: _TEXT,
     str | None: _TEXT,
@@ -203,9 +212,8 @@ _FORMS: dict[Any, _Form] = {
     int | None: _WHOLE,
     float: _NUMBER,
     float | None: _NUMBER,
-    tuple[str, ...]: _Form(
-        "a list of texts", '["bundled"]', lambda value: tuple(_is(item, str) for item in _is(value, list))
-    ),
+    str | tuple[str, ...] | None: _TEXT_OR_TEXTS,
+    tuple[str, ...]: _Form("a list of texts", '["bundled"]', _texts),
     tuple[float, float] | None: _Form("two numbers", "[1.0, 5.0]", _pair),
 }
 

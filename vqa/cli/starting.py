@@ -15,12 +15,26 @@ from vqa.errors import VqaError
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--videos", required=True, metavar="DIR_OR_GLOB", help="Where the videos are.")
-@click.option("--labels", type=click.Path(path_type=Path), help="CSV file with ids and mean opinion scores.")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="CSV or MATLAB file with ids and mean opinion scores; repeatable.",
+)
+@click.option(
+    "--dataset",
+    "preset",
+    metavar="NAME",
+    help="Known dataset: konvid1k, livevqc, ytugc, lsvq, lsvq_1080p, cvd2014 or bvihfr. "
+    "Says scale, columns, splits and the like; other options win over it.",
+)
 @click.option("--id-column", help="Column with the video's name; guessed if not given.")
 @click.option("--mos-column", help="Column with the mean opinion score; guessed if not given.")
 @click.option("--group-column", help="Column with the source content; its rows stay on one side of every split.")
 @click.option("--split-column", help="Column that says train, val or test.")
-@click.option("--name-template", default="{id}", show_default=True, help="File name made of an id.")
+@click.option(
+    "--name-template", multiple=True, help="File name made of an id; repeatable, the first that fits.  [default: {id}]"
+)
 @click.option("--allow-missing", is_flag=True, help="Go on where a labelled video has no file.")
 @click.option("--labelled-only", is_flag=True, help="Leave out videos that have no label.")
 @click.option("--scale", type=(float, float), default=None, help="Worst and best of the labels' scale, such as 1 5.")
@@ -28,27 +42,37 @@ from vqa.errors import VqaError
     "--models", multiple=True, help="Pool, model or glob that `all` stands for; repeatable.  [default: bundled]"
 )
 @click.option("--frames", type=click.IntRange(1), help="Frames looked at in each video.  [default: 8]")
+@as_json
 def init(
     folder: Path,
     *,
-    labels: Path | None,
+    labels: tuple[Path, ...],
+    name_template: tuple[str, ...],
+    preset: str | None,
     models: tuple[str, ...],
     frames: int | None,
+    as_json: bool,
     **dataset: Any,
 ) -> None:
     """Make a workspace in DIR: writes vqa.toml, and checks that labels and videos fit.
 
     \b
-    Example:
-      vqa init konvid --videos KoNViD_1k_videos --labels KoNViD_metadata.csv --id-column flickr_id --scale 1 5
+    Examples:
+      vqa init my-videos --videos clips --labels ratings.csv --group-column scene --scale 1 5
+      vqa init konvid --dataset konvid1k --videos KoNViD_1k_videos --labels KONVID_1K_metadata.csv
+      vqa init lsvq --dataset lsvq --videos LSVQ --labels LSVQ_labels_train_test.csv --labels LSVQ_labels_test.txt
     """
-    from vqa import pipeline, tables
+    from vqa import pipeline, tables, terminal
     from vqa.workspace import DatasetSettings, ExtractSettings
 
     given: dict[str, Any] = {"models": models or None, "frames": frames}
     extract = ExtractSettings(**{name: value for name, value in given.items() if value is not None})
-    settings = DatasetSettings(labels=None if labels is None else str(labels), **dataset)
-    tables.print_init(pipeline.init_workspace(folder, settings, extract))
+    if name_template:
+        dataset["name_template"] = name_template if len(name_template) > 1 else name_template[0]
+    files = tuple(map(str, labels))
+    settings = DatasetSettings(labels=files if len(files) > 1 else files[0] if files else None, **dataset)
+    report = pipeline.init_workspace(folder, settings, extract, preset=preset)
+    (terminal.print_json if as_json else tables.print_init)(report)
 
 
 @click.command()

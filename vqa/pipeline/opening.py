@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from vqa.cache.matlab import read_matlab_hdf5
 from vqa.dataset import Columns, Dataset, read_dataset
-from vqa.workspace import Workspace
+from vqa.workspace import DatasetSettings, Workspace
 
 
 def open_dataset(workspace: Workspace) -> Dataset:
@@ -15,15 +16,27 @@ def open_dataset(workspace: Workspace) -> Dataset:
         LabelsError: they can't be read or do not fit each other.
     """
     settings = workspace.dataset
-    labels = None if settings.labels is None else workspace.resolve(settings.labels)
-    columns = Columns(settings.id_column, settings.mos_column, settings.group_column, settings.split_column)
     return read_dataset(
         str(workspace.resolve(settings.videos)),
-        labels,
-        columns=columns,
+        [workspace.resolve(file) for file in settings.label_files] or None,
+        columns=label_columns(settings),
+        file_splits=settings.file_splits,
         name_template=settings.name_template,
         allow_missing=settings.allow_missing,
         labelled_only=settings.labelled_only,
+        read_hdf5=read_matlab_hdf5,
+    )
+
+
+def label_columns(settings: DatasetSettings) -> Columns:
+    """Return how a workspace's label files are read."""
+    return Columns(
+        id=settings.id_column,
+        mos=settings.mos_column,
+        group=settings.group_column,
+        split=settings.split_column,
+        id_pattern=settings.id_pattern,
+        group_pattern=settings.group_pattern,
     )
 
 

@@ -13,17 +13,24 @@ from vqa.terminal import print_table, say
 if TYPE_CHECKING:
     from vqa.pipeline import DemoReport, InitReport, MachineReport
 
+_NAMES = 20
+"""Names that are shown of videos without a label and labels without a video; `--json` has all."""
+
 
 def print_init(report: InitReport) -> None:
     """Print what a new workspace holds."""
     scale = f", labels from {report.mos_range[0]:g} to {report.mos_range[1]:g}" if report.mos_range else ""
     groups = f", {report.groups} source contents" if report.groups else ""
-    say(f"{report.file}: {report.labelled} labelled videos{groups}{scale}")
+    splits = "".join(f", {count} {split}" for split, count in report.splits.items())
+    title = f"{report.title}, " if report.title else ""
+    say(f"{report.file}: {title}{report.labelled} labelled videos{groups}{splits}{scale}")
     if report.missing:
-        say(f"{len(report.missing)} labels have no video and are left out: {some_names(report.missing)}")
+        say(f"{len(report.missing)} labels have no video and are left out: {some_names(report.missing, _NAMES)}")
     if report.unlabelled:
         fate = "they are extracted, never trained on" if report.unlabelled_kept else "they are left out"
-        say(f"{len(report.unlabelled)} videos have no label; {fate}: {some_names(report.unlabelled)}")
+        say(f"{len(report.unlabelled)} videos have no label; {fate}: {some_names(report.unlabelled, _NAMES)}")
+    for note in report.notes:
+        say(f"Note: {note}")
     say("Next: `vqa extract --models all`, in that folder")
 
 

@@ -1,0 +1,95 @@
+"""Variables of a MATLAB 7.3 file, which is HDF5: here, since only the cache reads HDF5."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa.errors import LabelsError
+
+_DEEPEST = 8
+_MOST_VALUES = 10_000_000
+_LONGEST_NAME = 4096
+
+
+def read_matlab_hdf5(file: Path) -> dict[str, Any]:
+    """Read the vectors, cell arrays, char matrices and structs of a MATLAB 7.3 file; the rest is passed over.
+
+    Links that leave the file are never followed.
+
+    Returns:
+        Numbers as 1-D arrays, texts as 1-D arrays of str, cells and fields of struct arrays as 1-D arrays of such
+        arrays (None for what is neither a number nor a text), structs as mappings.
+
+    Raises:
+        LabelsError: the file can't be read.
+    """
+    try:
+        with h5py.File(file, "r") as opened:
+            return _struct(opened, _DEEPEST)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise LabelsError(
+            f"{file}: is no MATLAB 7.3 file that can be read ({reason}); save it with `save(name, '-v7')`, or as CSV"
+        ) from error
+
+
+def _struct(group: Any, depth: int) -> dict[str, Any]:
+    """Read the fields of a struct, or the variables of a file; `#refs#` holds what cells refer to."""
+    values: dict[str, Any] = {}
+    for name in group:
+        if name.startswith("#") or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            values[name] = _struct(item, depth - 1) if depth else {}
+        elif _is_inside(item):
+            values[name] = _cells(item) if _holds_references(item) else _plain(item)
+    return values
+
+
+def _holds_references(dataset: Any) -> bool:
+    return h5py.check_ref_dtype(dataset.dtype) is h5py.Reference
+
+
+def _cells(dataset: Any) -> NDArray[np.object_] | None:
+    """Read what each reference of a cell array, or of one field of a struct array, leads to."""
+    if not _is_vector(dataset):
+        return None
+    references = dataset[...].ravel()
+    cells = np.empty(len(references), dtype=object)
+    for place, reference in enumerate(references):
+        target: Any = dataset.file[reference] if reference else None
+        small = _is_inside(target) and target.size <= _LONGEST_NAME and not _holds_references(target)
+        cells[place] = _plain(target) if small else None
+    return cells
+
+
+def _plain(dataset: Any) -> NDArray[Any] | None:
+    """Read numbers or text, None for anything else."""
+    if "MATLAB_empty" in dataset.attrs:
+        return np.empty(0)
+    if dataset.attrs.get("MATLAB_class") == b"char":
+        return _texts(dataset)
+    return dataset[...].ravel() if dataset.dtype.kind in "iuf" and _is_vector(dataset) else None
+
+
+def _is_vector(dataset: Any) -> bool:
+    return len([length for length in dataset.shape if length > 1]) <= 1
+
+
+def _is_inside(item: Any) -> bool:
+    """Return whether an item is a dataset of bearable size whose values lie in this file."""
+    if not isinstance(item, h5py.Dataset) or item.shape is None:
+        return False
+    return not (item.external or item.is_virtual or item.size > _MOST_VALUES)
+
+
+def _texts(dataset: Any) -> NDArray[np.str_]:
+    """Read a char matrix: HDF5 holds it turned, one text in each column, as UTF-16."""
+    rows = np.atleast_2d(dataset[...].T).astype("<u2")
+    return np.array([row.tobytes().decode("utf-16-le", errors="replace").rstrip("\0 ") for row in rows])

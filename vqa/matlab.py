@@ -1,0 +1,145 @@
+"""MATLAB files as columns of text: variables, and the fields of structs by their dotted names.
+
+What counts as a column is a vector of numbers, a cell array of names or numbers, a char matrix (one name a row), or one
+field of a struct array. Anything else in the file, such as a matrix, is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa.errors import LabelsError
+
+Hdf5Reader = Callable[[Path], Mapping[str, Any]]
+"""Gives the variables of a MATLAB 7.3 file, which is HDF5: arrays as SciPy gives them, structs as mappings."""
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MATLAB_HEADER = 512
+"""MATLAB puts its own header of so many bytes before HDF5's signature."""
+_DEEPEST = 8
+_EXACT = 2**53
+"""Below this every whole number is one float64."""
+
+
+def is_matlab(file: Path) -> bool:
+    """Return whether a file is MATLAB's, by its first bytes; files of MATLAB 4, which have no mark, by their suffix."""
+    head = _head(file)
+    return head.startswith(b"MATLAB") or _is_hdf5(head) or file.suffix.lower() == ".mat"
+
+
+def read_matlab_columns(file: Path, read_hdf5: Hdf5Reader | None = None) -> dict[str, list[str]]:
+    """Read the columns of a MATLAB file.
+
+    Args:
+        file: Of any version of MATLAB.
+        read_hdf5: Reads files of MATLAB 7.3; they are refused without it.
+
+    Returns:
+        For each variable or dotted field that is a column, its values as text, whole numbers without a point.
+
+    Raises:
+        LabelsError: the file can't be read, or holds no column.
+    """
+    if not _is_hdf5(_head(file)):
+        columns = _read_apart(file)
+    elif read_hdf5 is not None:
+        columns = dict(_columns("", read_hdf5(file), _DEEPEST))
+    else:
+        raise LabelsError(f"{file}: is a MATLAB 7.3 file; save it with `save(name, '-v7')`, or as CSV")
+    if not columns:
+        raise LabelsError(
+            f"{file}: holds no column of names or scores (MATLAB's tables and string arrays can't be read); "
+            "save it as a struct or cell array, or as CSV"
+        )
+    return columns
+
+
+def _head(file: Path) -> bytes:
+    """Return the first bytes of a file, none of a file that can't be read: its reader will say so."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_MATLAB_HEADER + len(_HDF5_SIGNATURE))
+    except OSError:
+        return b""
+
+
+def _is_hdf5(head: bytes) -> bool:
+    return _HDF5_SIGNATURE in (head[: len(_HDF5_SIGNATURE)], head[_MATLAB_HEADER:])
+
+
+def _read_apart(file: Path) -> dict[str, list[str]]:
+    """Read a file of MATLAB 4 to 7.2 in a process of its own: damaged ones can crash SciPy's reader."""
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise LabelsError(f"{file}: the labels can't be read ({error.strerror}); check the path") from error
+    command = [sys.executable, "-P", "-m", __name__, str(file.absolute())]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)  # noqa: S603
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] if done.returncode > 0 else ["it crashes its reader"]
+        raise LabelsError(f"{file}: is no MATLAB file that can be read ({''.join(reason)}); save it again, or as CSV")
+    columns: dict[str, list[str]] = json.loads(done.stdout)
+    return columns
+
+
+def _main(file: str) -> None:
+    """Write a file's columns to stdout as JSON; nothing in the file is run or unpickled."""
+    from scipy.io import loadmat
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of variables that SciPy can't read: they become no columns
+        variables = loadmat(file)
+    named = {name: value for name, value in variables.items() if not name.startswith("__")}
+    json.dump(dict(_columns("", named, _DEEPEST)), sys.stdout)
+
+
+def _columns(name: str, value: Any, depth: int) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is a column in a variable, a struct or a struct array."""
+    if isinstance(value, np.ndarray) and value.dtype.names:
+        value = {field: value[field] if value.size > 1 else _only(value[field]) for field in value.dtype.names}
+    if isinstance(value, Mapping):
+        for field, inner in value.items() if depth else ():
+            yield from _columns(f"{name}.{field}" if name else field, inner, depth - 1)
+    elif isinstance(value, np.ndarray):
+        cells = _cells(value)
+        if cells:
+            yield name, cells
+
+
+def _only(values: NDArray[Any]) -> Any:
+    return values.flat[0] if values.size else None
+
+
+def _cells(values: NDArray[Any]) -> list[str] | None:
+    """Return the text of each value of a vector, None for what is no vector of names or numbers."""
+    if sum(length > 1 for length in values.shape) > 1:
+        return None
+    cells = [_cell(value) for value in values.ravel().tolist()]
+    return None if None in cells else [cell for cell in cells if cell is not None]
+
+
+def _cell(value: Any) -> str | None:
+    """Return a name or number as text, None for anything else; what is empty is a blank cell."""
+    for _ in range(_DEEPEST):  # cells in cells
+        if not isinstance(value, np.ndarray) or value.dtype.names or value.size > 1:
+            break
+        value = value.ravel().tolist()[0] if value.size else ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, int | float):
+        whole = float(value).is_integer() and abs(value) < _EXACT
+        return str(int(value)) if whole else repr(value)
+    return None
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
