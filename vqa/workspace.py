@@ -212,6 +212,7 @@ _FORMS: dict[Any, _Form] = {
     int | None: _WHOLE,
     float: _NUMBER,
     float | None: _NUMBER,
+    str | tuple[str, ...]: _TEXT_OR_TEXTS,
     str | tuple[str, ...] | None: _TEXT_OR_TEXTS,
     tuple[str, ...]: _Form("a list of texts", '["bundled"]', _texts),
     tuple[float, float] | None: _Form("two numbers", "[1.0, 5.0]", _pair),

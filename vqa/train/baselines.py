@@ -20,7 +20,8 @@ from sklearn.svm import SVR
 from vqa.train.job import TrainJob
 from vqa.train.scaling import Floats, fill_missing, standardising
 
-_PENALTIES = np.logspace(-2, 6, 17)
+_PENALTIES = 10 ** (np.arange(-10, 20) * 5 / 19)
+"""Fine steps: on LIVE-VQC steps of half a decade cost the ridge .017."""
 _COSTS = (0.5, 2.0, 8.0)
 _GAMMAS = (0.25, 0.5, 1.0, 2.0)
 """Relative to 1 / (columns x variance), scikit-learn's `scale`."""
