@@ -39,15 +39,23 @@ def test_equal_candidates_stand_in_the_order_of_their_names():
     assert ranking.best(2) == ("a", "b")
 
 
-def test_a_constant_candidate_and_one_with_missing_cells_are_refused_by_name_and_the_others_ranked():
+def test_a_constant_candidate_and_one_missing_for_half_the_rows_are_refused_by_name_and_the_others_ranked():
     holed = seeing(1)
-    holed[0, 0] = np.nan
+    holed[:30] = np.nan
     ranking = rank_candidates(make_table(good=seeing(1), constant=np.ones((60, 4)), holed=holed))
     assert ranking.best(3) == ("good",)
     assert ranking.refused == {
         "constant": "features are the same for all 60 videos",
-        "holed": "1 of 1200 feature values are not finite",
+        "holed": "600 of 1200 feature values are missing; half or more is too many",
     }
+
+
+def test_a_few_missing_cells_move_the_index_little():
+    holed = seeing(1)
+    holed[5, 3] = np.nan
+    whole, filled = (rank_candidates(make_table(a=block)).rows[0].dbi for block in (seeing(1), holed))
+    assert whole != filled
+    assert filled == pytest.approx(whole, rel=0.02)
 
 
 def test_nothing_left_to_rank_is_one_line_with_a_reason():
