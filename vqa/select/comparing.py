@@ -79,7 +79,7 @@ def compare_candidates(
             picks=tuple(step.name for step in steps if step.picked),
             intervals=_intervals(lines, measurer, asked),
             cka=cka_matrix([line.sample.space for line in lines]),
-            unmeasured={name: reason for line in lines for name, reason in line.unmeasured.items()},
+            unmeasured=_unmeasured(lines, steps),
             sampled=len(measurer.rows),
         )
 
@@ -113,6 +113,12 @@ def _priced(
         refused.update(unpriced)
         if known:
             yield name, block
+
+
+def _unmeasured(lines: Sequence[Line], steps: Sequence[Step]) -> dict[str, str]:
+    """Return the criteria without a figure of some candidate; `greedy` lacks what ridge regression lacks."""
+    unmeasured = {name: reason for line in lines for name, reason in line.unmeasured.items()}
+    return unmeasured if steps else {**unmeasured, "greedy": unmeasured["ridge"]}
 
 
 def _intervals(lines: Sequence[Line], measurer: Measurer, options: RankingOptions) -> dict[str, tuple[int, int]]:
