@@ -246,7 +246,7 @@ def _selection(workspace: Workspace, comparison: Comparison, training: _Training
             for place, row in enumerate(ranking.rows, start=1)
         ),
         cka=tuple(tuple(row) for row in comparison.cka.round(6).tolist()),
-        videos=len(training.found.keys),
+        videos=comparison.videos,
         sampled=comparison.sampled,
         cluster_sizes=ranking.cluster_sizes,
         common_width=ranking.common_width,

@@ -40,6 +40,8 @@ class Comparison:
     """Linear CKA of each two candidates in the order of ranks, shape (K, K)."""
     unmeasured: Mapping[str, str]
     """Criteria that have no figure of some candidate, each with one reason."""
+    videos: int
+    """Rows."""
     sampled: int
     """Rows that the criteria which see a sample were measured on."""
 
@@ -80,6 +82,7 @@ def compare_candidates(
             intervals=_intervals(lines, measurer, asked),
             cka=cka_matrix([line.sample.space for line in lines]),
             unmeasured=_unmeasured(lines, steps),
+            videos=len(table.ids),
             sampled=len(measurer.rows),
         )
 
