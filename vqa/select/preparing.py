@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ COMMON_WIDTH = 16
 """Ours: indices of clusters are not comparable between widths, so all candidates are brought to this one."""
 KEPT_WIDTH = 64
 """Ours: criteria that use the MOS as a number see at most this many directions."""
-_CHUNK_ROWS = 4096
+_CHUNK_ROWS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +85,19 @@ def standardise(values: NDArray[np.floating]) -> NDArray[np.float32]:
         DegenerateDataError: no column changes; scikit-learn's Davies-Bouldin index is 0.0 then, its best value.
     """
     means: NDArray[np.float64] = values.mean(0, dtype=np.float64)
-    squares = sum(np.square(part - means).sum(0) for _, part in _chunks(values))
-    deviations = np.sqrt(np.asarray(squares) / len(values))
+    centred = np.empty(values.shape, dtype=np.float32)
+    squares = np.zeros(values.shape[1])
+    for start in range(0, len(values), _CHUNK_ROWS):  # in parts: no float64 copy of the whole is made
+        part = centred[start : start + _CHUNK_ROWS]
+        np.subtract(values[start : start + _CHUNK_ROWS], means, out=part, casting="same_kind")
+        squares += np.einsum("nd,nd->d", part, part)
+    deviations = np.sqrt(squares / len(values))
     # A spread below the rounding of the mean is a constant's.
     alive = deviations > 1e-10 * np.maximum(1.0, np.abs(means))
     if not alive.any():
         raise DegenerateDataError(f"features are the same for all {len(values)} videos")
-    standardised = np.empty((len(values), int(alive.sum())), dtype=np.float32)
-    for rows, part in _chunks(values):
-        standardised[rows] = ((part - means) / np.where(alive, deviations, 1))[:, alive]
-    return standardised
+    centred /= np.where(alive, deviations, 1).astype(np.float32)
+    return centred if alive.all() else centred[:, alive]
 
 
 def leading_directions(standardised: NDArray[np.float32], width: int) -> NDArray[np.float32]:
@@ -126,10 +128,3 @@ def _largest(product: NDArray[np.float32], count: int) -> tuple[NDArray[np.float
         product.astype(np.float64), subset_by_index=(last + 1 - count, last), overwrite_a=True, check_finite=False
     )
     return sizes[::-1], vectors[:, ::-1]
-
-
-def _chunks(values: NDArray[np.floating]) -> Iterator[tuple[slice, NDArray[np.floating]]]:
-    """Cut many rows into parts, so that no float64 copy of the whole is made."""
-    for start in range(0, len(values), _CHUNK_ROWS):
-        rows = slice(start, start + _CHUNK_ROWS)
-        yield rows, values[rows]
