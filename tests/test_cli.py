@@ -72,7 +72,7 @@ def test_the_whole_job_from_init_to_score(run: Run, tmp_path: Path, material: Pa
     lower_bins(folder)
     status, out, _ = run("select", "-C", folder, "--top-k", 2)
     assert status == 0
-    assert "DBI on 16 videos in 4 MOS clusters (4/4/4/4)" in out
+    assert "Ranked by dbi, smaller is better; 16 videos in 4 MOS clusters (4/4/4/4)" in out
     assert [row["selected"] for row in json.loads((folder / "selection.json").read_text())["rows"]] == [
         True,
         True,

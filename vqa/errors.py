@@ -39,3 +39,7 @@ class DegenerateDataError(VqaError):
 
 class BundleError(VqaError):
     """A trained scorer can't be read, or does not fit the features."""
+
+
+class SelectionError(VqaError):
+    """What was asked of a selection can't be had: no such criterion, too many candidates, too small a budget."""

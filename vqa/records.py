@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -114,12 +115,16 @@ class Ranked:
     """One candidate's place in a ranking."""
 
     name: str
+    value: float
+    """By the ranking's criterion."""
     dbi: float
     """Davies-Bouldin index on MOS pseudo clusters; 0 is best, smaller is better."""
     width: int
     """D, the number of its features."""
     ranked_width: int
     """Width the DBI was computed on, after PCA."""
+    cost_ms: float | None = None
+    """Time its network takes for one video, where known."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +140,26 @@ class Ranking:
     """One sentence for each MOS bin that had too few rows and was merged."""
     common_width: int
     """Width all candidates were brought to, where they have as many."""
+    criterion: str = "dbi"
+    budget_ms: float | None = None
+    """Most that chosen candidates may cost together, for one video; then all costs are known."""
 
     def best(self, count: int) -> tuple[str, ...]:
-        """Return the names of the `count` best candidates."""
-        return tuple(row.name for row in self.rows[:count])
+        """Return the names of the best candidates, best first.
+
+        They are taken in the order of ranks; one that does not fit into what the budget leaves is passed over.
+
+        Args:
+            count: Most names.
+        """
+        chosen: list[str] = []
+        left = math.inf if self.budget_ms is None else self.budget_ms
+        for row in self.rows:
+            cost = 0.0 if self.budget_ms is None or row.cost_ms is None else row.cost_ms
+            if len(chosen) < count and cost <= left:
+                chosen.append(row.name)
+                left -= cost
+        return tuple(chosen)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,8 @@ COMMENT = "comment"
 _PRECISIONS = ("auto", "float32", "bfloat16")
 _BIN_RULES = ("width", "count")
 _SPLITS = ("", "train", "val", "test")
+CRITERIA = ("dbi", "dbi-count", "dbi-kmeans", "silhouette", "logme", "ridge", "knn", "greedy")
+"""Names of what models can be ranked by."""
 
 
 def setting(comment: str, default: Any = MISSING) -> Any:
@@ -167,9 +169,11 @@ class SelectSettings:
     bins: int = setting("Pseudo clusters of the MOS.", 6)
     bin_rule: str = setting("width: bins of equal MOS width; count: bins of equally many videos.", "width")
     common_width: int = setting("Features are brought to this width by PCA before models are compared.", 16)
+    criterion: str = setting(f"What models are ranked by: {', '.join(CRITERIA)}.", "dbi")
 
     def __post_init__(self) -> None:
         _check_choice(self.bin_rule, _BIN_RULES, "[select] bin_rule")
+        _check_choice(self.criterion, CRITERIA, "[select] criterion")
         _check_least("select", self, top_k=1, bins=2, common_width=1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, with_effort, with_weights
+from vqa.settings import CRITERIA
 
 
 @click.command()
@@ -49,18 +50,29 @@ def extract(
 
 @click.command()
 @click.option("--top-k", type=click.IntRange(1), help="How many to select.  [default: what vqa.toml says, 4]")
+@click.option("--criterion", type=click.Choice(CRITERIA), help="What to rank by.  [default: what vqa.toml says, dbi]")
+@click.option(
+    "--budget-ms",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MS",
+    help="Select models that cost at most this much together, for one video.",
+)
 @in_workspace
 @as_json
-def select(top_k: int | None, *, folder: Path, as_json: bool) -> None:
-    """Rank the cached candidates by Davies-Bouldin index on MOS clusters, and write selection.json.
+def select(top_k: int | None, *, criterion: str | None, budget_ms: float | None, folder: Path, as_json: bool) -> None:
+    """Rank the cached candidates, by Davies-Bouldin index on MOS clusters or otherwise, and write selection.json.
+
+    The table shows all criteria, in how many places of the ranking chance may put a candidate, and what it costs.
 
     \b
-    Example:
+    Examples:
       vqa select --top-k 4
+      vqa select --top-k 4 --criterion ridge
+      vqa select --criterion greedy --budget-ms 200
     """
     from vqa import pipeline, tables, terminal
 
-    selection = pipeline.rank_models(folder, top_k=top_k)
+    selection = pipeline.rank_models(folder, top_k=top_k, criterion=criterion, budget_ms=budget_ms)
     (terminal.print_json if as_json else tables.print_selection)(selection)
 
 

@@ -1,23 +1,27 @@
-"""Select: rank the cached candidates by how well their features separate good from bad."""
+"""Select: measure the cached candidates by all criteria, rank them by one, and choose the best."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vqa.cache.store import FeatureStore, StoredCandidate
-from vqa.errors import CacheMissError, WorkspaceError
+from vqa.dataset import VideoRow
+from vqa.errors import CacheMissError, SelectionError, WorkspaceError
 from vqa.extract.pools import find_row
 from vqa.files import write_text
 from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, require_all
 from vqa.pipeline.opening import open_dataset
-from vqa.records import Failure, FeatureTable, Ranking
-from vqa.select.ranking import rank_candidates
+from vqa.records import Failure, FeatureTable, Ranked, Ranking
+from vqa.select.comparing import Comparison, compare_candidates
+from vqa.select.criteria import find_criterion
+from vqa.select.measuring import NamedBlock
+from vqa.select.ranking import RankingOptions, rank_candidates
 from vqa.workspace import Workspace, open_workspace
 
-SELECTION_SCHEMA = 1
+SELECTION_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,23 @@ class SelectionRow:
     """One candidate's line in the selection table."""
 
     rank: int
+    """By the selection's criterion, 1 being best."""
+    rank_interval: tuple[int, int] | None
+    """Where 90 % of the resamples put it; None for `greedy`."""
     name: str
     fingerprint: str
     dbi: float
     """Davies-Bouldin index; smaller is better, and comparable between equal `ranked_width` only."""
+    values: Mapping[str, float]
+    """By each criterion that has a figure of it; `greedy`: held-out SROCC of the picks before it and itself."""
+    pick: int | None
+    """Its place among the picks of `greedy`."""
     ranked_width: int
     width: int
     pretext: str
     """What the network was trained for, or empty where no pool says so."""
-    cost_ms: float
-    """Time the network took for one video, without decoding."""
+    cost_ms: float | None
+    """Time the network took for one video, without decoding; None where not known."""
     selected: bool
 
 
@@ -42,14 +53,24 @@ class SelectionRow:
 class Selection:
     """What `rank_models` found; the same as in `selection.json`."""
 
+    criterion: str
+    larger_is_better: bool
+    budget_ms: float | None
+    """Most that the selected ones may cost together, for one video; None for no limit."""
     rows: tuple[SelectionRow, ...]
+    cka: tuple[tuple[float, ...], ...]
+    """Linear CKA of each two rows, 0 to 1: how much they say the same."""
     videos: int
+    sampled: int
+    """Videos that silhouette, k-NN, k-means, greedy, CKA and rank intervals were measured on."""
     cluster_sizes: tuple[int, ...]
     """Videos per MOS pseudo cluster, worst first."""
     common_width: int
     merges: tuple[str, ...]
     left_out: Mapping[str, str]
     """Candidates that could not be ranked, with the reason."""
+    unmeasured: Mapping[str, str]
+    """Criteria that have no figure of some candidate, with the reason."""
     failures: tuple[Failure, ...]
     """Labelled videos left out because they failed."""
     note: str
@@ -72,42 +93,106 @@ class RankedTable:
     left_out: Mapping[str, str]
 
 
-def rank_models(folder: Path, *, top_k: int | None = None) -> Selection:
-    """Rank the cached candidates by DBI on the training rows, and write `selection.json`.
+@dataclass(frozen=True, eq=False)
+class _TrainingRows:
+    """The training rows, and the candidates that were run on all of them."""
+
+    store: FeatureStore
+    rows: Sequence[VideoRow]
+    found: CachedRows
+    candidates: Mapping[str, StoredCandidate]
+    left_out: Mapping[str, str]
+
+    def read(self, *candidates: StoredCandidate) -> FeatureTable:
+        return read_table(self.store, self.rows, self.found, candidates)
+
+    def stream(self) -> Iterator[NamedBlock]:
+        """Read one candidate's features after the other."""
+        for name, stored in self.candidates.items():
+            yield name, self.read(stored).blocks[name]
+
+    def cost_ms(self) -> dict[str, float]:
+        """Return the cost of each candidate that was timed."""
+        costs = {name: self.store.cost_ms(stored.record.fingerprint) for name, stored in self.candidates.items()}
+        return {name: cost for name, cost in costs.items() if cost}
+
+
+def rank_models(
+    folder: Path, *, top_k: int | None = None, criterion: str | None = None, budget_ms: float | None = None
+) -> Selection:
+    """Compare the cached candidates on the training rows, and write `selection.json`.
 
     Args:
         folder: The workspace.
         top_k: How many to select; by default what `vqa.toml` says.
+        criterion: What they are ranked by; by default what `vqa.toml` says.
+        budget_ms: Most that the selected ones may cost together, for one video; then fewer than top_k may be selected.
 
     Raises:
         CacheMissError: videos or candidates have no features yet.
         DegenerateDataError: too few videos, or equal scores.
+        SelectionError: no such criterion, fewer candidates than top_k, or none within the budget.
     """
     workspace = open_workspace(folder)
-    count = workspace.select.top_k if top_k is None else top_k
-    ranked = read_training_table(workspace)
-    ranking = rank_table(workspace, ranked.table)
-    if not 1 <= count <= len(ranking.rows):
-        raise WorkspaceError(f"--top-k {count}: there are {len(ranking.rows)} ranked candidates; choose 1 to that many")
-    selection = _selection(workspace, ranking, ranked, count)
-    document = {"schema": SELECTION_SCHEMA, **asdict(selection), "left_out": dict(selection.left_out)}
-    write_text(workspace.selection_file, json.dumps(document, indent=2) + "\n")
+    options = _options(workspace, top_k=top_k, criterion=criterion, budget_ms=budget_ms)
+    training = _training_rows(workspace)
+    table = training.read()
+    comparison = compare_candidates(table, training.stream(), options=options, cost_ms=training.cost_ms())
+    ranked = len(comparison.ranking.rows)
+    if options.top_k > ranked:
+        raise SelectionError(f"--top-k {options.top_k}: there are {ranked} ranked candidates; choose 1 to that many")
+    selection = _selection(workspace, comparison, training, options.top_k)
+    write_text(workspace.selection_file, json.dumps(_document(selection), indent=2) + "\n")
     return selection
 
 
 def rank_table(workspace: Workspace, table: FeatureTable) -> Ranking:
     """Rank a table's candidates with the workspace's settings; used on training rows only."""
-    settings = workspace.select
-    return rank_candidates(table, bins=settings.bins, bin_rule=settings.bin_rule, common_width=settings.common_width)
+    options = _options(workspace)
+    return rank_candidates(
+        table,
+        criterion=options.criterion,
+        bins=options.bins,
+        bin_rule=options.bin_rule,
+        common_width=options.common_width,
+        random_state=options.random_state,
+        top_k=options.top_k,
+    )
 
 
 def read_training_table(workspace: Workspace) -> RankedTable:
     """Read the training rows' features of every candidate that was run on all of them."""
+    training = _training_rows(workspace)
+    table = training.read(*training.candidates.values())
+    return RankedTable(training.store, table, training.candidates, training.found, training.left_out)
+
+
+def _options(
+    workspace: Workspace,
+    *,
+    top_k: int | None = None,
+    criterion: str | None = None,
+    budget_ms: float | None = None,
+) -> RankingOptions:
+    settings = workspace.select
+    return RankingOptions(
+        criterion=settings.criterion if criterion is None else criterion,
+        bins=settings.bins,
+        bin_rule=settings.bin_rule,
+        common_width=settings.common_width,
+        random_state=workspace.train.random_state,
+        top_k=settings.top_k if top_k is None else top_k,
+        budget_ms=budget_ms,
+    )
+
+
+def _training_rows(workspace: Workspace) -> _TrainingRows:
+    """Look up which candidates were run on all training rows; no features are read."""
     store = FeatureStore(workspace.cache_dir)
     rows = open_dataset(workspace).training_rows()
     candidates = current_candidates(store, workspace)
     found = look_up(workspace, store, rows, candidates)
-    whole = [stored for stored in candidates if not found.lacking[stored.record.name]]
+    whole = {stored.record.name: stored for stored in candidates if not found.lacking[stored.record.name]}
     if not whole:
         require_all(found, candidates)
     left_out = {
@@ -115,8 +200,7 @@ def read_training_table(workspace: Workspace) -> RankedTable:
         for name, ids in found.lacking.items()
         if ids
     }
-    table = read_table(store, rows, found, whole)
-    return RankedTable(store, table, {stored.record.name: stored for stored in whole}, found, left_out)
+    return _TrainingRows(store, rows, found, whole, left_out)
 
 
 def read_selection(workspace: Workspace) -> tuple[SelectionRow, ...]:
@@ -150,31 +234,47 @@ def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[
     return tuple(stored[row.fingerprint] for row in chosen)
 
 
-def _selection(workspace: Workspace, ranking: Ranking, ranked: RankedTable, count: int) -> Selection:
-    rows = []
-    for place, row in enumerate(ranking.rows, start=1):
-        fingerprint = ranked.candidates[row.name].record.fingerprint
-        pool_row = find_row(row.name)
-        rows.append(
-            SelectionRow(
-                rank=place,
-                name=row.name,
-                fingerprint=fingerprint,
-                dbi=row.dbi,
-                ranked_width=row.ranked_width,
-                width=row.width,
-                pretext=pool_row.pretext if pool_row else "",
-                cost_ms=ranked.store.cost_ms(fingerprint),
-                selected=place <= count,
-            )
-        )
+def _selection(workspace: Workspace, comparison: Comparison, training: _TrainingRows, count: int) -> Selection:
+    ranking = comparison.ranking
+    chosen = ranking.best(count)
     return Selection(
-        rows=tuple(rows),
-        videos=len(ranked.table.ids),
+        criterion=ranking.criterion,
+        larger_is_better=find_criterion(ranking.criterion).larger_is_better,
+        budget_ms=ranking.budget_ms,
+        rows=tuple(
+            _row(place, row, comparison, training, selected=row.name in chosen)
+            for place, row in enumerate(ranking.rows, start=1)
+        ),
+        cka=tuple(tuple(row) for row in comparison.cka.round(6).tolist()),
+        videos=comparison.videos,
+        sampled=comparison.sampled,
         cluster_sizes=ranking.cluster_sizes,
         common_width=ranking.common_width,
         merges=ranking.merges,
-        left_out={**ranked.left_out, **ranking.refused},
-        failures=ranked.found.failures,
+        left_out={**training.left_out, **ranking.refused},
+        unmeasured=comparison.unmeasured,
+        failures=training.found.failures,
         note=workspace.dataset.note,
     )
+
+
+def _row(place: int, row: Ranked, comparison: Comparison, training: _TrainingRows, *, selected: bool) -> SelectionRow:
+    pool_row, picks = find_row(row.name), comparison.picks
+    return SelectionRow(
+        rank=place,
+        rank_interval=comparison.intervals.get(row.name),
+        name=row.name,
+        fingerprint=training.candidates[row.name].record.fingerprint,
+        dbi=row.dbi,
+        values=comparison.values[row.name],
+        pick=picks.index(row.name) + 1 if row.name in picks else None,
+        ranked_width=row.ranked_width,
+        width=row.width,
+        pretext=pool_row.pretext if pool_row else "",
+        cost_ms=row.cost_ms,
+        selected=selected,
+    )
+
+
+def _document(selection: Selection) -> dict[str, object]:
+    return {"schema": SELECTION_SCHEMA, **asdict(selection)}
