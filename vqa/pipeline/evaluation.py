@@ -191,7 +191,7 @@ def _choose(
     rounds = []
     for number, split in enumerate(parts):
         train = ranked.table.take(split.train)
-        ranking = rank_table(workspace, train)
+        ranking = rank_table(workspace, train, top_k=top_k or len(train.blocks), criterion=criterion)
         names = ranking.best(top_k or len(ranking.rows))
         dbis = {row.name: row.dbi for row in ranking.rows}
         rounds.append(
@@ -209,7 +209,7 @@ def _choose(
 def _in_words(workspace: Workspace, top_k: int, criterion: str | None, candidates: int) -> str:
     if top_k == ALL or top_k >= candidates:
         return f"all {candidates} models"
-    return f"{top_k} of {candidates} models chosen in each split"
+    return f"{top_k} of {candidates} models chosen in each split by {criterion or workspace.select.criterion}"
 
 
 def _results(rounds: Sequence[Round], said: Sequence[Predictions]) -> tuple[SplitResult, ...]:

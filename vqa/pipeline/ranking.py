@@ -146,9 +146,11 @@ def rank_models(
     return selection
 
 
-def rank_table(workspace: Workspace, table: FeatureTable) -> Ranking:
-    """Rank a table's candidates with the workspace's settings; used on training rows only."""
-    options = _options(workspace)
+def rank_table(
+    workspace: Workspace, table: FeatureTable, *, top_k: int | None = None, criterion: str | None = None
+) -> Ranking:
+    """Rank a table's candidates, with the workspace's settings where none are given; used on training rows only."""
+    options = _options(workspace, top_k=top_k, criterion=criterion)
     return rank_candidates(
         table,
         criterion=options.criterion,
