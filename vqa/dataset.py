@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vqa.errors import LabelsError
+from vqa.files import VIDEO_SUFFIXES
 from vqa.labels import Columns, Label, read_labels
 
-__all__ = ["VIDEO_SUFFIXES", "Columns", "Dataset", "VideoRow", "read_dataset"]
-
-VIDEO_SUFFIXES = frozenset(
-    [".mp4", ".mkv", ".webm", ".avi", ".mov", ".mpg", ".mpeg", ".m4v", ".ts", ".y4m", ".flv", ".wmv", ".3gp", ".ogv"]
-)
-"""What is taken for a video when a folder is searched, in lower case."""
+__all__ = ["VIDEO_SUFFIXES", "Columns", "Dataset", "VideoRow", "read_dataset", "read_rated_ids"]
 
 _GUESS_ALL = Columns()
 
@@ -25,13 +21,25 @@ class VideoRow:
     """One video of a dataset."""
 
     id: str
-    path: Path
+    path: Path | None
+    """None in a dataset of imported features only."""
     mos: float | None
     """Mean opinion score on the dataset's own scale; None where the labels do not name the video."""
     group: str | None
     """Source content, None where the labels have no such column; a blank cell makes the id its own group."""
     split: str | None
     """`train`, `val` or `test`; None where the labels have no such column."""
+
+    @property
+    def file(self) -> Path:
+        """Its path.
+
+        Raises:
+            LabelsError: it has none.
+        """
+        if self.path is None:
+            raise LabelsError(f"{self.id}: this dataset has no videos; name them as `videos` in vqa.toml")
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,16 @@ def read_dataset(
         missing=tuple(missing),
         unlabelled=tuple(row.id for row in others),
     )
+
+
+def read_rated_ids(labels: Path, columns: Columns = _GUESS_ALL) -> Dataset:
+    """Read the label file of a dataset that has imported features and no videos.
+
+    Raises:
+        LabelsError: the labels can't be read.
+    """
+    rows = (VideoRow(entry.id, None, entry.mos, entry.group, entry.split) for entry in read_labels(labels, columns))
+    return Dataset(tuple(rows), (), ())
 
 
 def _match(

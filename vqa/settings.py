@@ -46,7 +46,8 @@ class DatasetSettings:
     """
 
     videos: str = setting(
-        "A folder, searched with all below it, or a glob; relative to this file's folder or absolute."
+        "A folder, searched with all below it, or a glob; relative to this file's folder or absolute. "
+        '"" where there are labels and imported features only.'
     )
     labels: str | None = setting("CSV file with one row for each video; leave out if there are no labels.", None)
     id_column: str | None = setting("Columns of that file; those left out are guessed from common names.", None)
@@ -62,7 +63,9 @@ class DatasetSettings:
     note: str = setting("What the labels are; shown beside scores.", "")
 
     def __post_init__(self) -> None:
-        _check(self.videos, "[dataset] videos is empty; name a folder or a glob")
+        _check(
+            self.videos or self.labels, "[dataset] videos is empty, and there are no labels; name a folder or a glob"
+        )
         _check("{id}" in self.name_template, f"[dataset] name_template is {self.name_template!r}; put {{id}} into it")
         if self.scale is not None:
             low, high = self.scale

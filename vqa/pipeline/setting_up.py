@@ -29,6 +29,8 @@ class InitReport:
     unlabelled_kept: bool
     """Whether videos without a label are extracted too."""
     mos_range: tuple[float, float] | None
+    features_only: bool = False
+    """Whether the dataset has no videos, but imported features."""
 
 
 def init_workspace(folder: Path, dataset: DatasetSettings, extract: ExtractSettings = _DEFAULT_EXTRACT) -> InitReport:
@@ -47,7 +49,8 @@ def init_workspace(folder: Path, dataset: DatasetSettings, extract: ExtractSetti
     for spec in expand_models(extract.models, frames=extract.frames):
         find_backend(spec.backend)
     labels = None if dataset.labels is None else _from_workspace(folder, dataset.labels)
-    placed = replace(dataset, videos=_from_workspace(folder, dataset.videos), labels=labels)
+    videos = _from_workspace(folder, dataset.videos) if dataset.videos else ""
+    placed = replace(dataset, videos=videos, labels=labels)
     workspace = Workspace(root=folder, dataset=placed, extract=extract)
     found = open_dataset(workspace)
     file = write_workspace(workspace)
@@ -60,6 +63,7 @@ def init_workspace(folder: Path, dataset: DatasetSettings, extract: ExtractSetti
         unlabelled=found.unlabelled,
         unlabelled_kept=not dataset.labelled_only,
         mos_range=(min(mos), max(mos)) if mos else None,
+        features_only=not videos,
     )
 
 

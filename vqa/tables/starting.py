@@ -24,7 +24,8 @@ def print_init(report: InitReport) -> None:
     if report.unlabelled:
         fate = "they are extracted, never trained on" if report.unlabelled_kept else "they are left out"
         say(f"{len(report.unlabelled)} videos have no label; {fate}: {some_names(report.unlabelled)}")
-    say("Next: `vqa extract --models all`, in that folder")
+    command = "vqa cache import" if report.features_only else "vqa extract --models all"
+    say(f"Next: `{command}`, in that folder")
 
 
 def print_doctor(report: MachineReport) -> None:
