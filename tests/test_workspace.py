@@ -268,7 +268,7 @@ DATASET = '[dataset]\nvideos = "clips"\n'
         ),
         (DATASET + "[extract]\nmodels = []\n", "[extract] models names no model; name a pool or a model spec"),
         (DATASET + "name_template = 'id'\n", "[dataset] name_template is 'id'; put {id} into it"),
-        ("[dataset]\nvideos = ''\n", "[dataset] videos is empty; name a folder or a glob"),
+        ("[dataset]\nvideos = ''\n", "[dataset] videos is empty, and there are no labels; name a folder or a glob"),
         ("[workspace]\ncache = ''\n" + DATASET, "[workspace] cache is empty; name a folder"),
         ("[dataset\n", "is no TOML ("),
         (DATASET + DATASET, "is no TOML ("),

@@ -12,9 +12,12 @@ from vqa.errors import VqaError
 
 if TYPE_CHECKING:
     from vqa.pipeline import (
+        TableNames,
         describe_cache,
         evaluate_workspace,
+        export_table,
         extract_features,
+        import_table,
         init_workspace,
         list_models,
         rank_models,
@@ -29,10 +32,13 @@ _SETTINGS = ("DatasetSettings", "ExtractSettings")
 __all__ = [
     "DatasetSettings",
     "ExtractSettings",
+    "TableNames",
     "VqaError",
     "describe_cache",
     "evaluate_workspace",
+    "export_table",
     "extract_features",
+    "import_table",
     "init_workspace",
     "list_models",
     "rank_models",

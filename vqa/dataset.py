@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vqa.errors import LabelsError
+from vqa.files import VIDEO_SUFFIXES
 from vqa.labels import Columns, Hdf5Reader, Label, read_label_files
 
-__all__ = ["VIDEO_SUFFIXES", "Columns", "Dataset", "VideoRow", "read_dataset"]
-
-VIDEO_SUFFIXES = frozenset(
-    [".mp4", ".mkv", ".webm", ".avi", ".mov", ".mpg", ".mpeg", ".m4v", ".ts", ".y4m", ".flv", ".wmv", ".3gp", ".ogv"]
-)
-"""What is taken for a video when a folder is searched, in lower case."""
+__all__ = ["VIDEO_SUFFIXES", "Columns", "Dataset", "VideoRow", "read_dataset", "read_rated_ids"]
 
 _GUESS_ALL = Columns()
 
@@ -25,13 +21,25 @@ class VideoRow:
     """One video of a dataset."""
 
     id: str
-    path: Path
+    path: Path | None
+    """None in a dataset of imported features only."""
     mos: float | None
     """Mean opinion score on the dataset's own scale; None where the labels do not name the video."""
     group: str | None
     """Source content, None where the labels have no such column; a blank cell makes the id its own group."""
     split: str | None
     """`train`, `val` or `test`; None where the labels have no such column."""
+
+    @property
+    def file(self) -> Path:
+        """Its path.
+
+        Raises:
+            LabelsError: it has none.
+        """
+        if self.path is None:
+            raise LabelsError(f"{self.id}: this dataset has no videos; name them as `videos` in vqa.toml")
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,23 @@ def _check_match(
 
 def _first(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+
+
+def read_rated_ids(
+    labels: Path | Sequence[Path],
+    *,
+    columns: Columns = _GUESS_ALL,
+    file_splits: Sequence[str] = (),
+    read_hdf5: Hdf5Reader | None = None,
+) -> Dataset:
+    """Read the labels of a dataset that has imported features and no videos; arguments as of `read_dataset`.
+
+    Raises:
+        LabelsError: the labels can't be read.
+    """
+    files = (labels,) if isinstance(labels, Path) else tuple(labels)
+    entries = read_label_files(files, columns, splits=file_splits, read_hdf5=read_hdf5)
+    return Dataset(tuple(VideoRow(each.id, None, each.mos, each.group, each.split) for each in entries), (), ())
 
 
 def _match(entries: Sequence[Label], index: _Index, templates: Sequence[str]) -> tuple[list[VideoRow], list[str]]:

@@ -29,6 +29,10 @@ class CacheError(VqaError):
     """The cache can't be read or written."""
 
 
+class TableError(VqaError):
+    """A table of features can't be read or written, or does not fit the dataset."""
+
+
 class CacheMissError(CacheError):
     """Features that were asked for are not in the cache."""
 

@@ -12,6 +12,17 @@ from pathlib import Path
 
 _CHUNK = 1 << 20
 
+VIDEO_SUFFIXES = frozenset(
+    [".mp4", ".mkv", ".webm", ".avi", ".mov", ".mpg", ".mpeg", ".m4v", ".ts", ".y4m", ".flv", ".wmv", ".3gp", ".ogv"]
+)
+"""What is taken for a video when a folder is searched, in lower case."""
+
+
+def without_video_suffix(name: str) -> str:
+    """Return a video's name without its suffix; one that is no video's stays: `clip.v2` and `clip.v2.mp4` are alike."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if stem and f"{dot}{suffix}".lower() in VIDEO_SUFFIXES else name
+
 
 @contextlib.contextmanager
 def written_whole(target: Path) -> Iterator[Path]:

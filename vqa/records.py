@@ -16,6 +16,14 @@ from vqa.errors import DegenerateDataError, VideoError
 EVERY_CANDIDATE = "*"
 """Stands for all candidates in a failure that lies in the video itself."""
 
+IMPORTED = "imported"
+"""Takes the place of the backend in the names of candidates whose features come from a table."""
+
+
+def is_imported(name: str) -> bool:
+    """Return whether a candidate's features come from a table, not from a network."""
+    return name.startswith(f"{IMPORTED}:")
+
 
 @dataclass(frozen=True, eq=False)
 class VideoFeatures:
@@ -35,6 +43,29 @@ class VideoFeatures:
             raise VideoError(f"features of shape {self.values.shape} do not fit {self.pts_seconds.shape} times")
         if not (np.isfinite(self.values).all() and np.isfinite(self.pts_seconds).all()):
             raise VideoError("features are not finite in float16; this video can't be used with this model")
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedFeatures:
+    """Features of one video that come from elsewhere.
+
+    Raises:
+        VideoError: the shape is another, or a value is infinite.
+    """
+
+    values: NDArray[np.float32]
+    """Shape (1, D); NaN marks a missing cell."""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or len(self.values) != 1 or 0 in self.values.shape:
+            raise VideoError(f"imported features have shape {self.values.shape}, not that of one row")
+        if np.isinf(self.values).any():
+            raise VideoError("imported features are infinite; missing ones are NaN")
+
+    @property
+    def pts_seconds(self) -> NDArray[np.float64]:
+        """Time of the one row, shape (1,): they belong to the whole video."""
+        return np.zeros(1)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ class DatasetSettings:
     """
 
     videos: str = setting(
-        "A folder, searched with all below it, or a glob; relative to this file's folder or absolute."
+        "A folder, searched with all below it, or a glob; relative to this file's folder or absolute. "
+        '"" where there are labels and imported features only.'
     )
     labels: str | tuple[str, ...] | None = setting(
         "CSV or MATLAB file with one row for each video, or a list of them; leave out if there are no labels.", None
@@ -97,7 +98,9 @@ class DatasetSettings:
     note: str = setting("What the labels are; shown beside scores.", "")
 
     def __post_init__(self) -> None:
-        _check(self.videos, "[dataset] videos is empty; name a folder or a glob")
+        _check(
+            self.videos or self.labels, "[dataset] videos is empty, and there are no labels; name a folder or a glob"
+        )
         for template in self.name_templates:
             _check("{id}" in template, f"[dataset] name_template is {template!r}; put {{id}} into it")
         for split in self.file_splits:

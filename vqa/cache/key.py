@@ -1,4 +1,4 @@
-"""What a video is: the SHA-256 of its bytes, whatever its name and place."""
+"""What a video is: the SHA-256 of its bytes, whatever its name and place; for imported features, its id."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from typing import NamedTuple
 
 from vqa.cache.folder import append_line, make_folder, read_lines, reason_of
 from vqa.errors import CacheError, VideoError
-from vqa.files import sha256_of
+from vqa.files import sha256_of, without_video_suffix
 
 _MEMO = "keys.jsonl"
+
+
+def id_key(video: str) -> str:
+    """Return the key of features that were imported for a video's id; `a/1` and `a/1.mp4` are one."""
+    return f"id:{without_video_suffix(video)}"
 
 
 class _Place(NamedTuple):

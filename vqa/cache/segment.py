@@ -1,7 +1,7 @@
 """One immutable HDF5 file: the features of some videos by one candidate, end to end.
 
     keys      a        b           c             shape (N,), fixed-length UTF-8
-    features  a a a a  b b b b b   c c c c       shape (sum of T, D), float16
+    features  a a a a  b b b b b   c c c c       shape (sum of T, D), float16; imported ones (N, D), float32
     offsets   0        4           9         13  shape (N + 1,), int64: video i has rows offsets[i] to offsets[i + 1]
     pts_seconds: the time of each row            shape (sum of T,), float64
 
@@ -18,7 +18,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,28 @@ from numpy.typing import NDArray
 from vqa.cache.folder import host_name, not_writable, reason_of
 from vqa.errors import CacheError, VideoError
 from vqa.files import settle
-from vqa.records import CandidateRecord, VideoFeatures
+from vqa.records import CandidateRecord, ImportedFeatures, VideoFeatures
 
 SCHEMA = 1
 """Raised by hand when the layout changes."""
 SUFFIX = ".h5"
 
+Features = VideoFeatures | ImportedFeatures
+
 _CHUNK_BYTES = 1 << 17  # a few videos: one is read without its whole segment, a segment without many small reads
 _KINDS = {"keys": 1, "features": 2, "offsets": 1, "pts_seconds": 1}
 """Each dataset and its number of dimensions."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file that imported features come from."""
+
+    file: str
+    """Its name, without the folder."""
+    sha256: str
+    missing: int
+    """Cells of the segment that are missing."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +60,11 @@ class Provenance:
 
     record: CandidateRecord
     weights_sha256: str
-    """Over the network's parameters."""
+    """Over the network's parameters; empty for imported features."""
     versions: Mapping[str, str]
     """Of each library that took part."""
+    source: Source | None = None
+    """None for features that were extracted here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +88,7 @@ class Segment:
 
 
 def write_segment(
-    folder: Path, provenance: Provenance, rows: Sequence[tuple[str, VideoFeatures]], *, seconds: float
+    folder: Path, provenance: Provenance, rows: Sequence[tuple[str, Features]], *, seconds: float
 ) -> Path:
     """Write one segment, whole or not at all.
 
@@ -84,7 +99,7 @@ def write_segment(
     Args:
         folder: The candidate's folder; must exist.
         provenance: Where the features come from.
-        rows: Keys and features, at least one, all of one width.
+        rows: Keys and features, at least one, all of one kind and width.
         seconds: Time the model spent on these videos.
 
     Returns:
@@ -113,22 +128,27 @@ def _sortable_now() -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}.{nanoseconds:09d}Z"
 
 
-def _image(provenance: Provenance, rows: Sequence[tuple[str, VideoFeatures]], *, seconds: float) -> bytes:
+def _image(provenance: Provenance, rows: Sequence[tuple[str, Features]], *, seconds: float) -> bytes:
     """Return the bytes of a segment."""
     keys = [key.encode("utf-8") for key, _ in rows]
     lengths = [len(features.values) for _, features in rows]
+    values = np.concatenate([features.values for _, features in rows], casting="equiv")
     datasets = {
         "keys": np.array(keys, dtype=h5py.string_dtype("utf-8", max(map(len, keys)))),
-        "features": np.concatenate([features.values for _, features in rows], dtype=np.float16, casting="equiv"),
+        "features": values.astype(_feature_type(provenance), casting="equiv", copy=False),
         "offsets": np.cumsum([0, *lengths], dtype=np.int64),
         "pts_seconds": np.concatenate([features.pts_seconds for _, features in rows], dtype=np.float64),
     }
     with h5py.File("segment", "w", driver="core", backing_store=False) as file:
-        for name, values in datasets.items():
-            file.create_dataset(name, data=values, chunks=_chunks(values), fletcher32=True)
+        for name, content in datasets.items():
+            file.create_dataset(name, data=content, chunks=_chunks(content), fletcher32=True)
         file.attrs.update(_attributes(provenance, seconds))
         file.flush()
         return bytes(file.id.get_file_image())
+
+
+def _feature_type(provenance: Provenance) -> type[np.floating]:
+    return np.float16 if provenance.source is None else np.float32
 
 
 def _chunks(values: NDArray[Any]) -> tuple[int, ...]:
@@ -138,7 +158,9 @@ def _chunks(values: NDArray[Any]) -> tuple[int, ...]:
 
 
 def _attributes(provenance: Provenance, seconds: float) -> dict[str, Any]:
+    source = {} if provenance.source is None else {"source": json.dumps(asdict(provenance.source))}
     return {
+        **source,
         "schema": SCHEMA,
         "name": provenance.record.name,
         "fingerprint": provenance.record.fingerprint,
@@ -164,14 +186,19 @@ def open_segment(path: Path) -> Segment:
         json.loads(text["candidate"])
         keys = tuple(key.decode("utf-8") for key in datasets["keys"][()].tolist())
         offsets = np.asarray(datasets["offsets"][()])
+        source = _source(_text(attributes["source"])) if "source" in attributes else None
         _check_offsets(offsets, len(keys), [len(datasets["features"]), len(datasets["pts_seconds"])])
+        provenance = Provenance(
+            CandidateRecord(text["name"], text["fingerprint"], text["candidate"]),
+            text["weights_sha256"],
+            json.loads(_text(attributes["versions"])),
+            source,
+        )
+        if datasets["features"].dtype != _feature_type(provenance):
+            raise ValueError(f"features is of type {datasets['features'].dtype}")
         return Segment(
             path=path,
-            provenance=Provenance(
-                CandidateRecord(text["name"], text["fingerprint"], text["candidate"]),
-                text["weights_sha256"],
-                json.loads(_text(attributes["versions"])),
-            ),
+            provenance=provenance,
             created=_text(attributes["created"]),
             seconds=float(attributes["seconds"]),
             keys=keys,
@@ -181,7 +208,7 @@ def open_segment(path: Path) -> Segment:
         )
 
 
-def read_videos(segment: Segment, positions: Sequence[int]) -> list[VideoFeatures]:
+def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
     """Return the features of the videos at the given positions of a segment, in that order.
 
     Raises:
@@ -191,10 +218,13 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[VideoFeature
     start, stop = int(segment.offsets[first]), int(segment.offsets[last + 1])
     with _opened(segment.path) as datasets:
         values, pts_seconds = datasets["features"][start:stop], datasets["pts_seconds"][start:stop]
-        videos = []
+        videos: list[Features] = []
         for position in positions:
             rows = slice(int(segment.offsets[position]) - start, int(segment.offsets[position + 1]) - start)
-            videos.append(VideoFeatures(values[rows], pts_seconds[rows]))
+            extracted = segment.provenance.source is None
+            videos.append(
+                VideoFeatures(values[rows], pts_seconds[rows]) if extracted else ImportedFeatures(values[rows])
+            )
         return videos
 
 
@@ -235,7 +265,13 @@ def _has_type(dataset: h5py.Dataset, name: str) -> bool:
     if name == "keys":
         text = h5py.check_string_dtype(dataset.dtype)
         return text is not None and text.encoding == "utf-8" and text.length is not None
-    return bool(dataset.dtype == {"features": "f2", "offsets": "i8", "pts_seconds": "f8"}[name])
+    types = {"features": ("f2", "f4"), "offsets": ("i8",), "pts_seconds": ("f8",)}
+    return any(dataset.dtype == kind for kind in types[name])
+
+
+def _source(text: str) -> Source:
+    values = json.loads(text)
+    return Source(_text(values["file"]), _text(values["sha256"]), int(values["missing"]))
 
 
 def _text(value: Any) -> str:

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.cache.folder import reason_of
-from vqa.cache.segment import SUFFIX, Provenance, Segment, open_segment, read_videos
+from vqa.cache.segment import SUFFIX, Features, Provenance, Segment, Source, open_segment, read_videos
 from vqa.cache.writer import SegmentWriter
 from vqa.errors import CacheError, CacheMissError
-from vqa.records import CandidateRecord, VideoFeatures
+from vqa.records import CandidateRecord, is_imported
 
-__all__ = ["FeatureStore", "SegmentWriter", "StoredCandidate", "folder_name", "time_average"]
+__all__ = ["FeatureStore", "SegmentWriter", "StoredCandidate", "filling_command", "folder_name", "time_average"]
 
 _FOLDER = re.compile(r".+-(?P<fingerprint>[0-9A-Za-z]{6,64})")
 
@@ -44,6 +44,8 @@ class StoredCandidate:
     weights_sha256: str
     created: str
     """Of its oldest segment, UTC, ISO 8601."""
+    sources: tuple[Source, ...] = ()
+    """Files that its imported features come from, oldest first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ class FeatureStore:
         """
         return frozenset(self._table(fingerprint).places)
 
-    def read(self, fingerprint: str, key: str) -> VideoFeatures:
+    def read(self, fingerprint: str, key: str) -> Features:
         """Return one video's features by one candidate.
 
         Raises:
@@ -101,7 +103,7 @@ class FeatureStore:
         return read_videos(table.segments[number], [position])[0]
 
     def read_means(self, fingerprint: str, keys: Sequence[str]) -> NDArray[np.float32]:
-        """Return the time average of each video's features.
+        """Return the time average of each video's features; NaN marks a missing cell of imported ones.
 
         Args:
             fingerprint: The candidate's.
@@ -181,9 +183,9 @@ class FeatureStore:
         missing = sum(key not in table.places for key in keys)
         if missing:
             name = table.segments[0].provenance.record.name if table.segments else f"candidate {fingerprint}"
-            models = f" --models {name}" if table.segments else ""
             raise CacheMissError(
-                f"{missing} of {len(keys)} videos have no features of {name} in the cache; run `vqa extract{models}`"
+                f"{missing} of {len(keys)} videos have no features of {name} in the cache; "
+                f"run {filling_command([name] if table.segments else [])}"
             )
         return table
 
@@ -217,7 +219,16 @@ class FeatureStore:
         return dict(folders)
 
 
-def time_average(features: VideoFeatures) -> NDArray[np.float32]:
+def filling_command(names: Sequence[str]) -> str:
+    """Return what to run for features of candidates that the cache lacks."""
+    extracted = [name for name in names if not is_imported(name)]
+    if names and not extracted:
+        return "`vqa cache import` with a table that has them"
+    models = "".join(f" --models {name}" for name in extracted)
+    return f"`vqa extract{models}`" + ("" if len(extracted) == len(names) else " and `vqa cache import`")
+
+
+def time_average(features: Features) -> NDArray[np.float32]:
     """Return the mean of a video's features over time, shape (D,), the same for training and for scoring."""
     mean: NDArray[np.float64] = features.values.mean(axis=0, dtype=np.float64)
     return mean.astype(np.float32)
@@ -270,4 +281,5 @@ def _summary(table: _Table) -> StoredCandidate:
         seconds=sum(segment.seconds for segment in table.segments),
         weights_sha256=oldest.provenance.weights_sha256,
         created=oldest.created,
+        sources=tuple(part.provenance.source for part in table.segments if part.provenance.source is not None),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,3 +29,58 @@ def info(*, folder: Path, as_json: bool) -> None:
 
     report = pipeline.describe_cache(folder)
     (terminal.print_json if as_json else tables.print_cache)(report)
+
+
+@cache.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--as", "name", required=True, metavar="NAME", help="What to call the features: imported:NAME/SET.")
+@click.option("--ids", "ids_file", type=click.Path(path_type=Path), help="The ids of the rows: a line each, or CSV.")
+@click.option("--matrix", "matrices", multiple=True, metavar="NAME", help="Feature set to take, or a glob; repeatable.")
+@click.option("--id-column", "id", help="Array or column with the videos' ids; guessed if not given.")
+@click.option("--mos-column", "mos", help="With their mean opinion scores; '' to read none.")
+@click.option("--group-column", "group", help="With their source contents; '' to read none.")
+@click.option("--split-column", "split", help="That says train, val or test; '' to read none.")
+@in_workspace
+@as_json
+def import_(
+    file: Path,
+    *,
+    name: str,
+    ids_file: Path | None,
+    folder: Path,
+    as_json: bool,
+    **names: Any,
+) -> None:
+    """Import features that were computed elsewhere: npz, npy, csv, tsv, mat or HDF5. Rows are joined by id.
+
+    A folder that is no workspace yet becomes one, of the ids and MOS in FILE.
+
+    \b
+    Examples:
+      vqa cache import konvid1k.npz --as pool -C konvid
+      vqa cache import features.npy --ids names.txt --as mine
+      vqa cache import features.mat --id-column video_names --matrix feats --as mine
+    """
+    from vqa import pipeline, tables, terminal
+
+    report = pipeline.import_table(file, name, folder=folder, names=pipeline.TableNames(**names), ids_file=ids_file)
+    (terminal.print_json if as_json else tables.print_import)(report)
+
+
+@cache.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--models", multiple=True, metavar="MODEL", help="Candidate to export, or a glob; repeatable.")
+@in_workspace
+@as_json
+def export(file: Path, *, models: tuple[str, ...], folder: Path, as_json: bool) -> None:
+    """Write ids, MOS, groups, splits and time-averaged features to FILE: npz, csv or mat. FILE is replaced.
+
+    \b
+    Examples:
+      vqa cache export features.npz
+      vqa cache export features.csv --models 'bundled:*' --models timm:resnet50.a1_in1k
+    """
+    from vqa import pipeline, tables, terminal
+
+    report = pipeline.export_table(file, models, folder=folder)
+    (terminal.print_json if as_json else tables.print_export)(report)

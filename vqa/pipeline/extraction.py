@@ -15,7 +15,7 @@ from vqa.extract.model import choose_devices
 from vqa.extract.pools import expand_models
 from vqa.pipeline.candidates import CandidateLoader
 from vqa.pipeline.effort import engine_options
-from vqa.pipeline.opening import open_dataset
+from vqa.pipeline.opening import open_dataset, require_videos
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.recording import Recorder
 from vqa.records import Failure
@@ -85,6 +85,7 @@ def extract_features(
         WorkspaceError, LabelsError, CacheError: the workspace, labels or cache can't be used.
     """
     workspace = open_workspace(folder)
+    require_videos(workspace)
     settings = replace(workspace.extract, **overrides)
     dataset = open_dataset(workspace)
     specs = expand_models(models, everything=settings.models, frames=settings.frames)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vqa.cache.key import KeyMemo
+from vqa.cache.key import KeyMemo, id_key
 from vqa.cache.ledger import Ledger
-from vqa.cache.store import FeatureStore, StoredCandidate
+from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.dataset import VideoRow
 from vqa.errors import CacheMissError
-from vqa.records import Failure, FeatureTable
+from vqa.records import IMPORTED, Failure, FeatureTable, is_imported
 from vqa.workspace import Workspace
 
 _NAMED = 3
@@ -22,29 +23,50 @@ _NAMED = 3
 class CachedRows:
     """Which rows have features of which candidates."""
 
-    keys: Mapping[str, str]
-    """Key of each row that has a chance to be used, by id, in the order of the rows."""
+    ids: tuple[str, ...]
+    """Rows that have a chance to be used: those that did not fail."""
+    keys: Mapping[str, Mapping[str, str]]
+    """For each candidate the keys that its features of these rows lie under, by id."""
     failures: tuple[Failure, ...]
     """Rows left out because they failed, each with one failure that explains it."""
     lacking: Mapping[str, tuple[str, ...]]
     """For each candidate the ids it was never run on."""
 
 
+@dataclass(frozen=True)
+class _Candidates:
+    """Candidates that share their keys: videos are known by their bytes, imported rows by their ids."""
+
+    keys: dict[str, str]
+    """By id, for rows that have one."""
+    held: Mapping[str, frozenset[str]]
+    """For each candidate the keys it has features of."""
+
+    def absent(self, video: str) -> list[str]:
+        """Return the names of candidates without features of a row."""
+        key = self.keys.get(video)
+        return [name for name, held in self.held.items() if key is None or key not in held]
+
+
 def current_candidates(store: FeatureStore, workspace: Workspace) -> tuple[StoredCandidate, ...]:
-    """Return the cached candidates that fit the workspace's frame count, one for each name.
+    """Return the cached candidates that fit the workspace's frame count or are imported, one for each name.
 
     Where the cache holds several generations of one name (another precision, say), the one with most videos counts.
     """
     best: dict[str, StoredCandidate] = {}
     for stored in store.candidates():
-        details = stored.record.detail("input"), stored.record.detail("spec")
-        fits = details[0].get("clip_frames") or details[1]["frames"] == workspace.extract.frames
         name = stored.record.name
+        fits = is_imported(name) or _fits(stored, workspace.extract.frames)
         if fits and (name not in best or stored.videos > best[name].videos):
             best[name] = stored
     if not best:
-        raise CacheMissError(f"{workspace.cache_dir} holds no features yet; run `vqa extract --models all`")
+        command = "`vqa extract --models all`" if workspace.dataset.videos else filling_command([f"{IMPORTED}:"])
+        raise CacheMissError(f"{workspace.cache_dir} holds no features yet; run {command}")
     return tuple(best.values())
+
+
+def _fits(stored: StoredCandidate, frames: int) -> bool:
+    return bool(stored.record.detail("input").get("clip_frames")) or stored.record.detail("spec")["frames"] == frames
 
 
 def look_up(
@@ -55,21 +77,31 @@ def look_up(
     unread = {failure.video: failure for failure in ledger.open_failures() if not failure.key}
     held = {stored.record.name: store.keys(stored.record.fingerprint) for stored in candidates}
     fingerprints = {stored.record.name: stored.record.fingerprint for stored in candidates}
-    keys: dict[str, str] = {}
+    found = {row.id: None if row.path is None else memo.known(row.path) for row in rows}
+    videos = {video: key for video, key in found.items() if key is not None}
+    extracted = _Candidates(videos, {name: keys for name, keys in held.items() if not is_imported(name)})
+    imported = _Candidates(id_keys(rows), {name: keys for name, keys in held.items() if is_imported(name)})
+    ids: list[str] = []
     failures: list[Failure] = []
     lacking: dict[str, list[str]] = {name: [] for name in held}
     for row in rows:
-        key = memo.known(row.path)
-        absent = [name for name in held if key is None or key not in held[name]]
-        failed = _failure(ledger, unread, row.id, key, [fingerprints[name] for name in absent])
-        if failed is not None:
+        absent = extracted.absent(row.id)
+        failed = _failure(ledger, unread, row.id, found[row.id], [fingerprints[name] for name in absent])
+        if absent and failed is not None:
             failures.append(failed)
             continue
-        for name in absent:
+        ids.append(row.id)
+        for name in absent + imported.absent(row.id):
             lacking[name].append(row.id)
-        if key is not None:
-            keys[row.id] = key
-    return CachedRows(keys, tuple(failures), {name: tuple(ids) for name, ids in lacking.items()})
+    keys = {name: part.keys for part in (extracted, imported) for name in part.held}
+    return CachedRows(tuple(ids), keys, tuple(failures), {name: tuple(ids) for name, ids in lacking.items()})
+
+
+def id_keys(rows: Sequence[VideoRow]) -> dict[str, str]:
+    """Return the key of each row's imported features; rows that differ in their suffix alone have none."""
+    keys = {row.id: id_key(row.id) for row in rows}
+    count = Counter(keys.values())
+    return {video: key for video, key in keys.items() if count[key] == 1}
 
 
 def _failure(
@@ -85,12 +117,15 @@ def _failure(
 def read_table(
     store: FeatureStore, rows: Sequence[VideoRow], found: CachedRows, candidates: Sequence[StoredCandidate]
 ) -> FeatureTable:
-    """Return the time-averaged features of the candidates on every row that has a key."""
-    used = [row for row in rows if row.id in found.keys]
-    keys = [found.keys[row.id] for row in used]
+    """Return the time-averaged features of candidates that lack none of the rows found."""
+    wanted = frozenset(found.ids)
+    used = [row for row in rows if row.id in wanted]
     groups = tuple(row.group or "" for row in used) if used and all(row.group for row in used) else None
     mos = np.array([row.mos for row in used], dtype=np.float64)
-    blocks = {stored.record.name: store.read_means(stored.record.fingerprint, keys) for stored in candidates}
+    blocks = {}
+    for stored in candidates:
+        keys = found.keys[stored.record.name]
+        blocks[stored.record.name] = store.read_means(stored.record.fingerprint, [keys[row.id] for row in used])
     return FeatureTable(tuple(row.id for row in used), mos, groups, blocks)
 
 
@@ -105,8 +140,7 @@ def require_all(found: CachedRows, candidates: Sequence[StoredCandidate]) -> Non
         return
     ids = list(dict.fromkeys(video for videos in gaps.values() for video in videos))
     more = ", ..." if len(ids) > _NAMED else ""
-    models = " ".join(f"--models {name}" for name in gaps)
     raise CacheMissError(
         f"{len(ids)} video(s) have no features of {len(gaps)} of {len(candidates)} models in the cache "
-        f"({', '.join(ids[:_NAMED])}{more}); run `vqa extract {models}`"
+        f"({', '.join(ids[:_NAMED])}{more}); run {filling_command(list(gaps))}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vqa.cache.ledger import Ledger
@@ -13,7 +14,7 @@ from vqa.errors import CacheMissError
 from vqa.extract.backends import find_backend
 from vqa.extract.pools import PoolRow, expand_models, find_row, pool_rows
 from vqa.pipeline.features import current_candidates
-from vqa.records import Failure
+from vqa.records import IMPORTED, Failure, is_imported
 from vqa.workspace import open_workspace
 
 
@@ -38,15 +39,18 @@ def list_models(pattern: str | None = None, *, pool: str | None = None, folder: 
     Raises:
         UnknownModelError: the pattern or pool names nothing.
     """
+    store, held = _held(folder)
+    imported = [name for name in held if is_imported(name) and not pool and fnmatchcase(name, pattern or "*")]
     specs = [str(spec) for spec in expand_models([pool] if pool else [row.pool for row in pool_rows()])]
-    if pattern is not None:
+    if pattern is not None and not (imported and is_imported(pattern)):
         wanted = expand_models([pattern])
         for spec in wanted:
             find_backend(spec.backend).describe(spec)  # an unknown name is an error here, too
         named = [str(spec) for spec in wanted]
         specs = [spec for spec in named if spec in specs] if pool else named
-    store, held = _held(folder)
-    listed = []
+    elif pattern is not None:
+        specs = []
+    listed = [_imported(held[name]) for name in imported]
     for text in specs:
         row, stored = find_row(text), held.get(text)
         listed.append(
@@ -59,6 +63,12 @@ def list_models(pattern: str | None = None, *, pool: str | None = None, folder: 
             )
         )
     return listed
+
+
+def _imported(stored: StoredCandidate) -> ListedModel:
+    name, files = stored.record.name, ", ".join(dict.fromkeys(source.file for source in stored.sources))
+    row = PoolRow(IMPORTED, name, "-", "-", stored.width, "-", files, {})
+    return ListedModel(name, row, stored.videos, cost_ms=None, gmacs=None)
 
 
 def _held(folder: Path) -> tuple[FeatureStore | None, dict[str, StoredCandidate]]:

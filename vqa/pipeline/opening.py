@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from vqa.cache.matlab import read_matlab_hdf5
-from vqa.dataset import Columns, Dataset, read_dataset
+from vqa.dataset import Columns, Dataset, read_dataset, read_rated_ids
+from vqa.errors import WorkspaceError
 from vqa.workspace import DatasetSettings, Workspace
 
 
@@ -16,9 +17,17 @@ def open_dataset(workspace: Workspace) -> Dataset:
         LabelsError: they can't be read or do not fit each other.
     """
     settings = workspace.dataset
+    labels = [workspace.resolve(file) for file in settings.label_files]
+    if not settings.videos:
+        return read_rated_ids(
+            labels,
+            columns=label_columns(settings),
+            file_splits=settings.file_splits,
+            read_hdf5=read_matlab_hdf5,
+        )
     return read_dataset(
         str(workspace.resolve(settings.videos)),
-        [workspace.resolve(file) for file in settings.label_files] or None,
+        labels or None,
         columns=label_columns(settings),
         file_splits=settings.file_splits,
         name_template=settings.name_template,
@@ -38,6 +47,19 @@ def label_columns(settings: DatasetSettings) -> Columns:
         id_pattern=settings.id_pattern,
         group_pattern=settings.group_pattern,
     )
+
+
+def require_videos(workspace: Workspace) -> None:
+    """Refuse to look at videos where a workspace has none.
+
+    Raises:
+        WorkspaceError: it holds imported features only.
+    """
+    if not workspace.dataset.videos:
+        raise WorkspaceError(
+            f"{workspace.root} has no videos, only imported features; name its videos as `videos` in vqa.toml, "
+            "or add features with `vqa cache import`"
+        )
 
 
 def now_utc() -> str:

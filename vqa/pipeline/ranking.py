@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vqa.cache.store import FeatureStore, StoredCandidate
+from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.dataset import VideoRow
 from vqa.errors import CacheMissError, SelectionError, WorkspaceError
 from vqa.extract.pools import find_row
@@ -198,7 +198,7 @@ def _training_rows(workspace: Workspace) -> _TrainingRows:
     if not whole:
         require_all(found, candidates)
     left_out = {
-        name: f"not run on {len(ids)} of {len(rows)} videos; run `vqa extract --models {name}`"
+        name: f"not run on {len(ids)} of {len(rows)} videos; run {filling_command([name])}"
         for name, ids in found.lacking.items()
         if ids
     }
@@ -231,8 +231,7 @@ def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[
     stored = {candidate.record.fingerprint: candidate for candidate in store.candidates()}
     gone = [row.name for row in chosen if row.fingerprint not in stored]
     if gone:
-        models = " ".join(f"--models {name}" for name in gone)
-        raise CacheMissError(f"{', '.join(gone)}: selected, but not in the cache; run `vqa extract {models}`")
+        raise CacheMissError(f"{', '.join(gone)}: selected, but not in the cache; run {filling_command(gone)}")
     return tuple(stored[row.fingerprint] for row in chosen)
 
 

@@ -65,8 +65,8 @@ class Recorder:
         for done, row in enumerate(self.rows, start=1):
             try:
                 # The stamp is taken first: whatever changes from here on, the decode worker will notice.
-                self._stamps[row.id] = read_stamp(row.path)
-                self.keys[row.id] = self._memo.key(row.path)
+                self._stamps[row.id] = read_stamp(row.file)
+                self.keys[row.id] = self._memo.key(row.file)
             except VideoError as error:
                 self._record(row.id, "", None, "open", error)
             self.progress.update("reading files", done, len(self.rows))
@@ -115,7 +115,7 @@ class Recorder:
                 continue
             needs = tuple(index for index, entry in enumerate(self._active) if key in entry.todo)
             if needs:
-                jobs[key] = Job(row.id, row.path, key, needs, self._stamps[row.id])
+                jobs[key] = Job(row.id, row.file, key, needs, self._stamps[row.id])
         return list(jobs.values())
 
     def decoded(self, job: Job, frames: int, seconds: float) -> None:

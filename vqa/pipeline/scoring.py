@@ -20,7 +20,7 @@ from vqa.extract.spec import ModelSpec, plan_candidate
 from vqa.pipeline.candidates import prepare_network
 from vqa.pipeline.effort import engine_options, settings_of
 from vqa.pipeline.progress import SILENT, Progress
-from vqa.records import VideoFeatures
+from vqa.records import VideoFeatures, is_imported
 from vqa.train.bundle import Bundle, load_bundle
 
 
@@ -105,6 +105,12 @@ def _pair(values: Sequence[float]) -> tuple[float, float]:
 
 def _load_models(bundle: Bundle, device: torch.device) -> list[Model]:
     """Load the bundle's backbones; one whose fingerprint or weights differ is refused, never guessed at."""
+    imported = [name for name in bundle.names if is_imported(name)]
+    if imported:
+        raise BundleError(
+            f"{', '.join(imported)}: imported features can't be computed for a new video; "
+            "select candidates that were extracted, and train again"
+        )
     models = []
     for entry in bundle.header["models"]:
         details = entry["details"]

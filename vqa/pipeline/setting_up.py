@@ -43,6 +43,8 @@ class InitReport:
     unlabelled_kept: bool
     """Whether videos without a label are extracted too."""
     mos_range: tuple[float, float] | None
+    features_only: bool
+    """Whether the dataset has no videos, but imported features."""
     notes: tuple[str, ...]
     """What is odd about the labels, one sentence each."""
 
@@ -72,7 +74,7 @@ def init_workspace(
     known = None if preset is None else find_preset(preset)
     placed = replace(
         dataset,
-        videos=_from_workspace(folder, dataset.videos),
+        videos=_from_workspace(folder, dataset.videos) if dataset.videos else "",
         labels=_one_or_more([_from_workspace(folder, file) for file in dataset.label_files]),
     )
     workspace = Workspace(root=folder, dataset=placed, extract=extract)
@@ -91,6 +93,7 @@ def init_workspace(
         unlabelled=found.unlabelled,
         unlabelled_kept=not dataset.labelled_only,
         mos_range=(min(mos), max(mos)) if mos else None,
+        features_only=not dataset.videos,
         notes=tuple(_notes(mos, found, workspace.dataset, known)),
     )
 

@@ -16,7 +16,7 @@ from vqa.pipeline.features import look_up, read_table, require_all
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.ranking import SelectionRow, find_stored, read_selection
-from vqa.records import Failure, FeatureTable
+from vqa.records import Failure, FeatureTable, is_imported
 from vqa.train.bundle import save_bundle
 from vqa.train.fitting import FittedRegressor, TrainJob, fit_many
 from vqa.train.methods import Method, find_method
@@ -58,8 +58,9 @@ def train_regressor(
     """
     workspace = open_workspace(folder)
     chosen = read_selection(workspace)
-    if not cached:
-        extract_features(folder, tuple(row.name for row in chosen), progress=progress)
+    extracted = tuple(row.name for row in chosen if not is_imported(row.name))
+    if extracted and not cached:
+        extract_features(folder, extracted, progress=progress)
     store = FeatureStore(workspace.cache_dir)
     rows = open_dataset(workspace).training_rows()
     candidates = find_stored(store, chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vqa.tables.evaluating import print_evaluation
+from vqa.tables.importing import print_export, print_import
 from vqa.tables.listing import print_cache, print_fetch, print_models
 from vqa.tables.selecting import print_selection
 from vqa.tables.shared import print_failures
@@ -14,9 +15,11 @@ __all__ = [
     "print_demo",
     "print_doctor",
     "print_evaluation",
+    "print_export",
     "print_extraction",
     "print_failures",
     "print_fetch",
+    "print_import",
     "print_init",
     "print_models",
     "print_scores",

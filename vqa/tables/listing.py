@@ -9,6 +9,7 @@ from vqa.tables.shared import print_failures
 from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
+    from vqa.cache.store import StoredCandidate
     from vqa.pipeline import CacheReport, FetchReport, ListedModel
 
 
@@ -58,8 +59,13 @@ def print_fetch(report: FetchReport) -> None:
             say(f"not here: {model.reason if model.spec in model.reason else f'{model.spec}: {model.reason}'}")
 
 
+def _missing_cells(stored: StoredCandidate) -> str:
+    return str(sum(source.missing for source in stored.sources)) if stored.sources else "-"
+
+
 def print_cache(report: CacheReport) -> None:
     """Print what a cache holds."""
+    imported = any(stored.sources for stored in report.candidates)
     rows = [
         (
             stored.record.name,
@@ -69,11 +75,16 @@ def print_cache(report: CacheReport) -> None:
             str(stored.segments),
             f"{stored.bytes / 1e6:.2f}",
             str(stored.width),
-            stored.weights_sha256[:12],
+            stored.weights_sha256[:12] or "-",
             stored.created,
+            *((_missing_cells(stored),) if imported else ()),
         )
         for stored in report.candidates
     ]
-    columns = ("model", "fingerprint", "precision", "videos", "segments", "MB", "width", "weights", "since")
-    print_table(str(report.root), columns, rows, right="videos segments MB width")
+    columns = ["model", "fingerprint", "precision", "videos", "segments", "MB", "width", "weights", "since"]
+    columns += ["missing"] if imported else []
+    print_table(str(report.root), columns, rows, right="videos segments MB width missing")
+    files = dict.fromkeys(source.file for stored in report.candidates for source in stored.sources)
+    if files:
+        say(f"Imported from {', '.join(files)}; missing: cells without a value, which training fills")
     print_failures(report.failures)

@@ -31,7 +31,8 @@ def print_init(report: InitReport) -> None:
         say(f"{len(report.unlabelled)} videos have no label; {fate}: {some_names(report.unlabelled, _NAMES)}")
     for note in report.notes:
         say(f"Note: {note}")
-    say("Next: `vqa extract --models all`, in that folder")
+    command = "vqa cache import" if report.features_only else "vqa extract --models all"
+    say(f"Next: `{command}`, in that folder")
 
 
 def print_doctor(report: MachineReport) -> None:

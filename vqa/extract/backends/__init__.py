@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from vqa.errors import UnknownModelError, WeightsError
 from vqa.extract.spec import ModelSpec, Plan
+from vqa.records import IMPORTED
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +66,10 @@ def find_backend(name: str) -> Backend:
         WeightsError: the package that offers it can't be imported, or offers no backend of that name.
     """
     plugins = _plugins().get(name, ())
+    if name == IMPORTED:
+        raise UnknownModelError(
+            f"{name}: such features come from a table and can't be computed; add rows with `vqa cache import`"
+        )
     if len(plugins) + (name in _MODULES) > 1:
         names = " and ".join(_package(plugin) for plugin in plugins)
         whose = "which is one of vqa's own" if name in _MODULES else "each"
