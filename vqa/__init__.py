@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vqa.pipeline import (
         TableNames,
         describe_cache,
+        evaluate_on,
         evaluate_workspace,
         export_table,
         extract_features,
@@ -35,6 +36,7 @@ __all__ = [
     "TableNames",
     "VqaError",
     "describe_cache",
+    "evaluate_on",
     "evaluate_workspace",
     "export_table",
     "extract_features",

@@ -116,9 +116,10 @@ class _Count(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
 @click.option("--baselines/--no-baselines", default=True, help="Measure RidgeCV, SVR and the best model, too.")
 @click.option("--by", type=click.Choice(["content", "video"]), default="content", help="What splits keep whole.")
 @click.option("--allow-leaking", is_flag=True, help="Split by video although contents are known.")
+@click.option("--on", type=click.Path(path_type=Path), metavar="OTHER", help="Train on all, test on this workspace.")
 @in_workspace
 @as_json
-def evaluate(*, folder: Path, as_json: bool, **options: Any) -> None:
+def evaluate(*, folder: Path, on: Path | None, as_json: bool, **options: Any) -> None:
     """Measure selection and training on repeated splits by content; the test rows of each are read once.
 
     With contents unknown and default settings the splits are those of the UGC benchmark (seeds ceil(8.8 i), 80/20).
@@ -127,12 +128,28 @@ def evaluate(*, folder: Path, as_json: bool, **options: Any) -> None:
     Examples:
       vqa evaluate --splits 100
       vqa evaluate --top-k all --method blend --method ptm-vqa
+      vqa evaluate --on ../livevqc
     """
     from vqa import pipeline, tables, terminal
 
     with terminal.Bars() as bars:
-        report = pipeline.evaluate_workspace(folder, progress=bars, **options)
-    (terminal.print_json if as_json else tables.print_evaluation)(report)
+        if on is not None:
+            _refuse_splits(options)
+            crossing = pipeline.evaluate_on(folder, on, progress=bars, **options)
+        else:
+            report = pipeline.evaluate_workspace(folder, progress=bars, **options)
+    if on is not None:
+        (terminal.print_json if as_json else tables.print_crossing)(crossing)
+    else:
+        (terminal.print_json if as_json else tables.print_evaluation)(report)
+
+
+def _refuse_splits(options: dict[str, Any]) -> None:
+    """Take away the options of repeated splits; refuse those that were given."""
+    defaults = {"splits": None, "by": "content", "allow_leaking": False}
+    given = [name for name, default in defaults.items() if options.pop(name) != default]
+    if given:
+        raise click.UsageError(f"--on makes no splits; leave out --{given[0].replace('_', '-')}")
 
 
 @click.command()

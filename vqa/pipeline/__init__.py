@@ -1,6 +1,7 @@
 """The composition root: the only package that knows every stage. One module for each command."""
 
 from vqa.cache.tablenames import TableNames
+from vqa.pipeline.crossing import CrossReport, evaluate_on
 from vqa.pipeline.demonstration import DemoReport, run_demo
 from vqa.pipeline.doctor import MachineReport, check_machine
 from vqa.pipeline.evaluation import EvaluationReport, evaluate_workspace
@@ -17,6 +18,7 @@ from vqa.pipeline.transferring import ImportReport, import_table
 
 __all__ = [
     "CacheReport",
+    "CrossReport",
     "DemoReport",
     "EvaluationReport",
     "ExportReport",
@@ -35,6 +37,7 @@ __all__ = [
     "VideoScore",
     "check_machine",
     "describe_cache",
+    "evaluate_on",
     "evaluate_workspace",
     "export_table",
     "extract_features",

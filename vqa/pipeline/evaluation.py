@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from vqa.errors import DegenerateDataError
 from vqa.pipeline.contest import Round, predict_rounds
 from vqa.pipeline.evaluation_files import write_evaluation
+from vqa.pipeline.opening import count_ignored_contents
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.ranking import RankedTable, rank_table, read_training_table
 from vqa.pipeline.training import data_sha256
-from vqa.records import FeatureTable, Split
+from vqa.records import Split
 from vqa.train.baselines import BASELINES
 from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
 from vqa.train.methods import find_method
@@ -126,9 +127,11 @@ def evaluate_workspace(
     used = [find_method(name, settings.overrides) for name in methods or (settings.method,)]
     ranked = read_training_table(workspace)
     table = ranked.table
-    leaking = _check_leaking(table, by, allow_leaking=allow_leaking)
+    groups = len(set(table.groups)) if table.groups else count_ignored_contents(workspace)
+    by_content = table.groups is not None and by == "content"
+    leaking = _check_leaking(len(table.ids), groups, by, by_content=by_content, allow_leaking=allow_leaking)
     parts = content_splits(
-        None if by == "video" else table.groups,
+        table.groups if by_content else None,
         len(table.ids),
         count=splits or settings.splits,
         test_fraction=settings.test_fraction,
@@ -139,15 +142,16 @@ def evaluate_workspace(
     others = list(BASELINES.values()) if baselines else []
     said = predict_rounds(rounds, used, others, coverage=DEFAULT_COVERAGE, progress=progress)
     titles = {each.name: each.title for each in used} | {each.name: each.title for each in others}
-    splits_file = workspace.results_dir / "splits.json"
+    results_dir = workspace.results_dir / "leaking" if leaking else workspace.results_dir
+    splits_file = results_dir / "splits.json"
     splits_sha256 = write_splits(splits_file, parts, table.ids)
     results = _results(rounds, said[used[0].name])
     report = EvaluationReport(
         splits=results,
         contenders=_contenders(rounds, said, titles),
         videos=len(table.ids),
-        groups=len(set(table.groups)) if table.groups else 0,
-        by_content=table.groups is not None and by == "content",
+        groups=groups,
+        by_content=by_content,
         leaking=leaking,
         selected=_in_words(workspace, count, criterion, len(table.blocks)),
         test_fraction=settings.test_fraction,
@@ -155,13 +159,13 @@ def evaluate_workspace(
         covered=_covered(results),
         note=workspace.dataset.note,
         splits_sha256=splits_sha256,
-        files=(splits_file, workspace.results_dir / "metrics.csv", workspace.results_dir / "predictions.csv"),
+        files=(splits_file, results_dir / "metrics.csv", results_dir / "predictions.csv"),
     )
     write_evaluation(report, data_sha256(table, [stored.record.fingerprint for stored in ranked.candidates.values()]))
     return report
 
 
-def _check_leaking(table: FeatureTable, by: str, *, allow_leaking: bool) -> bool:
+def _check_leaking(videos: int, groups: int, by: str, *, by_content: bool, allow_leaking: bool) -> bool:
     """Refuse splits that part known contents, unless told otherwise.
 
     Returns:
@@ -169,12 +173,13 @@ def _check_leaking(table: FeatureTable, by: str, *, allow_leaking: bool) -> bool
     """
     if by not in ("content", "video"):
         raise DegenerateDataError(f"splits by {by!r} can't be made; use content or video")
-    if by == "content" or table.groups is None or len(set(table.groups)) == len(table.groups):
+    if by_content or not 0 < groups < videos:
         return False
     if not allow_leaking:
+        remedy = "leave out --by video" if by == "video" else "let group_column in vqa.toml name the contents"
         raise DegenerateDataError(
-            f"{len(table.ids)} videos show {len(set(table.groups))} contents; splits by video would test on contents "
-            "trained on, and hide how scores fare on new ones; leave out --by video, or add --allow-leaking to see it"
+            f"{videos} videos show {groups} contents; splits by video would test on contents trained on, and hide how "
+            f"scores fare on new ones; {remedy}, or add --allow-leaking to see that figure"
         )
     return True
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from vqa.cache.matlab import read_matlab_hdf5
 from vqa.dataset import Columns, Dataset, read_dataset, read_rated_ids
 from vqa.errors import WorkspaceError
+from vqa.labels import read_label_files
 from vqa.workspace import DatasetSettings, Workspace
 
 
@@ -35,6 +37,17 @@ def open_dataset(workspace: Workspace) -> Dataset:
         labelled_only=settings.labelled_only,
         read_hdf5=read_matlab_hdf5,
     )
+
+
+def count_ignored_contents(workspace: Workspace) -> int:
+    """Return how many contents the label files name where `vqa.toml` says not to read them; 0 where it does not."""
+    settings = workspace.dataset
+    if settings.group_column != "" or settings.group_pattern:
+        return 0
+    columns = replace(label_columns(settings), group=None)
+    files = [workspace.resolve(file) for file in settings.label_files]
+    labels = read_label_files(files, columns, splits=settings.file_splits, read_hdf5=read_matlab_hdf5)
+    return len({label.group for label in labels if label.group is not None})
 
 
 def label_columns(settings: DatasetSettings) -> Columns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vqa.tables.evaluating import print_evaluation
+from vqa.tables.evaluating import print_crossing, print_evaluation
 from vqa.tables.importing import print_export, print_import
 from vqa.tables.listing import print_cache, print_fetch, print_models
 from vqa.tables.selecting import print_selection
@@ -12,6 +12,7 @@ from vqa.tables.working import print_extraction, print_scores, print_training
 
 __all__ = [
     "print_cache",
+    "print_crossing",
     "print_demo",
     "print_doctor",
     "print_evaluation",

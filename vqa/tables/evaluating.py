@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vqa.tables.shared import say_note
+from vqa.tables.shared import say_note, some_names
 from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
-    from vqa.pipeline import EvaluationReport
+    from vqa.pipeline import CrossReport, EvaluationReport
     from vqa.pipeline.evaluation import Contender
 
 _FIGURES = {
@@ -42,7 +42,7 @@ def print_evaluation(report: EvaluationReport) -> None:
     if report.leaking:
         say(
             f"LEAKING: {report.videos} videos show {report.groups} contents; these figures say nothing of new ones, "
-            "leave out --by video for figures that do"
+            "split by content for figures that do"
         )
     say_note(report.note)
     say(f"Written: {', '.join(str(file) for file in report.files)} (splits SHA-256 {report.splits_sha256[:12]})")
@@ -59,3 +59,32 @@ def _paired(each: Contender) -> tuple[str, str]:
     if each.paired is None:
         return "", ""
     return f"{each.paired.better} of {each.paired.splits}", f"{each.paired.p_value:.2g}"
+
+
+def print_crossing(report: CrossReport) -> None:
+    """Print how a regressor of one dataset does on another."""
+    columns = ("method", "SROCC", "KROCC", "PLCC fit", "RMSE fit")
+    names = ("srocc", "krocc", "plcc_fitted", "rmse_fitted")
+    rows = [(each.name, *(f"{getattr(each.metrics, name):.3f}" for name in names)) for each in report.contenders]
+    title = (
+        f"Trained on {report.training_videos} videos of {report.trained_on}, tested on {report.test_videos} of "
+        f"{report.tested_on} ({report.test_part}); {len(report.chosen)} models"
+    )
+    print_table(title, columns, rows, right=" ".join(columns[1:]))
+    say("fit: after the 4-parameter logistic, the only map between the two scales; RMSE on the tested one's")
+    say(f"Models: {', '.join(report.chosen)}")
+    for each in report.contenders:
+        say(f"{each.name}: {each.title}")
+    if report.in_both:
+        say(f"{report.in_both} videos were trained on and are left out of the test")
+    if report.not_in_both:
+        say(f"Not in both: {some_names(report.not_in_both)}")
+    if report.falling:
+        say(
+            f"Scores fall as the labels of {report.tested_on} rise: "
+            "are those labels of distortion (DMOS), or is it the wrong column?"
+        )
+    say_note(report.note)
+    if report.other_note != report.note:
+        say_note(report.other_note)
+    say(f"Written: {', '.join(str(file) for file in report.files)}")

@@ -1,0 +1,194 @@
+"""Evaluate on another dataset: trained on one workspace's rows, tested on another's."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
+from vqa.dataset import Dataset, VideoRow
+from vqa.errors import CacheMissError, DegenerateDataError
+from vqa.files import write_text
+from vqa.pipeline.contest import Round, predict_rounds
+from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, require_all
+from vqa.pipeline.opening import open_dataset
+from vqa.pipeline.progress import SILENT, Progress
+from vqa.pipeline.ranking import RankedTable, rank_table, read_training_table
+from vqa.records import FeatureTable, is_imported
+from vqa.train.baselines import BASELINES
+from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
+from vqa.train.methods import find_method
+from vqa.train.metrics import Metrics, score_predictions
+from vqa.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True)
+class CrossContender:
+    """One line of the table: a method or a baseline."""
+
+    name: str
+    title: str
+    metrics: Metrics
+    """Plain PLCC and RMSE compare two scales and mean little; those after the fit are on the other dataset's scale."""
+
+
+@dataclass(frozen=True)
+class CrossReport:
+    """What `evaluate_on` measured."""
+
+    contenders: tuple[CrossContender, ...]
+    trained_on: str
+    tested_on: str
+    """The workspaces' folders."""
+    training_videos: int
+    test_videos: int
+    test_part: str
+    """`test split` or `all labelled videos`."""
+    in_both: int
+    """Test videos left out because the same bytes were trained on."""
+    chosen: tuple[str, ...]
+    not_in_both: tuple[str, ...]
+    """Candidates that only one of the two has."""
+    falling: bool
+    """Whether scores fall as the other's labels rise."""
+    note: str
+    other_note: str
+    """What the labels are, where they are not people's opinion."""
+    files: tuple[Path, ...]
+
+
+def evaluate_on(
+    folder: Path,
+    other: Path,
+    *,
+    top_k: int | None = None,
+    criterion: str | None = None,
+    methods: Sequence[str] = (),
+    baselines: bool = True,
+    progress: Progress = SILENT,
+) -> CrossReport:
+    """Select and train on one workspace, and test on another.
+
+    Scores stay on the first one's scale. Rank correlations need no common scale; PLCC and RMSE are taken after the
+    4-parameter logistic fit to the other's labels, which is the only map between the scales.
+
+    Args:
+        folder: The workspace to train on: its training split, or all of its labelled videos.
+        other: The workspace to test on: its test split, or all of its labelled videos.
+        top_k: How many candidates to select, 0 for all; by default what `vqa.toml` says.
+        criterion: What they are ranked by; by default what `vqa.toml` says.
+        methods: Names of methods; by default what `vqa.toml` says.
+        baselines: Whether RidgeCV, SVR and the best single model are measured, too.
+        progress: Told how far the run is.
+
+    Raises:
+        CacheMissError: the two share no candidate, or test videos have no features.
+        DegenerateDataError: too few videos, or equal scores.
+    """
+    workspace, tested = open_workspace(folder), open_workspace(other)
+    settings = workspace.train
+    used = [find_method(name, settings.overrides) for name in methods or (settings.method,)]
+    others = list(BASELINES.values()) if baselines else []
+    ranked = read_training_table(workspace)
+    test = _read_test(tested, ranked)
+    count = workspace.select.top_k if top_k is None else top_k
+    shared = ranked.table.keep(tuple(test.table.blocks))
+    ranking = rank_table(workspace, shared, top_k=count or len(shared.blocks), criterion=criterion)
+    names = ranking.best(count or len(ranking.rows))
+    dbis = {row.name: row.dbi for row in ranking.rows}
+    single = Round(
+        shared.keep(names), test.table.keep(names), tuple(dbis[name] for name in names), settings.random_state
+    )
+    said = predict_rounds([single], used, others, coverage=DEFAULT_COVERAGE, progress=progress)
+    titles = {each.name: each.title for each in used} | {each.name: each.title for each in others}
+    contenders = tuple(
+        CrossContender(name, titles[name], score_predictions(test.table.mos, own[0].scores))
+        for name, own in said.items()
+    )
+    results = workspace.results_dir / f"on-{other.resolve().name}"
+    report = CrossReport(
+        contenders=contenders,
+        trained_on=str(folder),
+        tested_on=str(other),
+        training_videos=len(shared.ids),
+        test_videos=len(test.table.ids),
+        test_part=test.part,
+        in_both=test.in_both,
+        chosen=names,
+        not_in_both=test.not_in_both,
+        falling=contenders[0].metrics.srocc < 0,
+        note=workspace.dataset.note,
+        other_note=tested.dataset.note,
+        files=(results / "predictions.csv", results / "evaluation.json"),
+    )
+    _write(report, test.table, {name: own[0] for name, own in said.items()})
+    return report
+
+
+@dataclass(frozen=True, eq=False)
+class _Test:
+    """The other workspace's rows."""
+
+    table: FeatureTable
+    part: str
+    in_both: int
+    not_in_both: tuple[str, ...]
+
+
+def _read_test(tested: Workspace, ranked: RankedTable) -> _Test:
+    """Read the test rows' features of every candidate that both workspaces have."""
+    store = FeatureStore(tested.cache_dir)
+    rows, part = _test_rows(open_dataset(tested))
+    here = {stored.record.name: stored for stored in current_candidates(store, tested)}
+    known = {name: stored.record.fingerprint for name, stored in ranked.candidates.items()}
+    shared = [stored for name, stored in here.items() if known.get(name) == stored.record.fingerprint]
+    if not shared:
+        raise CacheMissError(
+            f"{tested.root}: its cache shares no model with the one trained on; "
+            f"run {filling_command(list(known)[:3])} there"
+        )
+    found = look_up(tested, store, rows, shared)
+    require_all(found, shared)
+    twice = _trained_on(found, ranked, shared)
+    kept = [row for row in rows if row.id not in twice]
+    if not kept:
+        raise DegenerateDataError(f"{tested.root}: all of its videos were trained on; test on other videos")
+    found = look_up(tested, store, kept, shared) if twice else found
+    names = {stored.record.name for stored in shared}
+    return _Test(
+        table=read_table(store, kept, found, shared),
+        part=part,
+        in_both=len(twice),
+        not_in_both=tuple(sorted((set(here) | set(known)) - names)),
+    )
+
+
+def _test_rows(dataset: Dataset) -> tuple[Sequence[VideoRow], str]:
+    """Return the labelled rows of split `test`, or all labelled rows where the dataset has no splits."""
+    rows = [row for row in dataset.labelled if row.split == "test"]
+    return (rows, "test split") if rows else (dataset.labelled, "all labelled videos")
+
+
+def _trained_on(found: CachedRows, ranked: RankedTable, shared: Sequence[StoredCandidate]) -> set[str]:
+    """Return the ids of rows whose very bytes were trained on; imported features do not tell."""
+    extracted = next((each.record.name for each in shared if not is_imported(each.record.name)), None)
+    if extracted is None:
+        return set()
+    trained = {ranked.found.keys[extracted][video] for video in ranked.table.ids}
+    return {video for video in found.ids if found.keys[extracted].get(video) in trained}
+
+
+def _write(report: CrossReport, table: FeatureTable, said: dict[str, Predictions]) -> None:
+    """Write a row for each test video, and the figures."""
+    predictions_file, summary_file = report.files
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "mos", *said])
+    writer.writerows(zip(table.ids, table.mos.tolist(), *(own.scores.tolist() for own in said.values()), strict=True))
+    write_text(predictions_file, text.getvalue())
+    summary = {**asdict(report), "files": [file.name for file in report.files]}
+    write_text(summary_file, json.dumps(summary, indent=2) + "\n")
