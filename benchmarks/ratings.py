@@ -2,6 +2,7 @@
 
     python benchmarks/ratings.py methods POOL.npz         all sets: ours, its parts, the paper's, the baselines
     python benchmarks/ratings.py icid POOL.npz            the network with and without each term of its loss
+    python benchmarks/ratings.py defaults POOL.npz        how the constants were chosen, on training rows alone
     python benchmarks/ratings.py criteria POOL.npz        top-k for every criterion, random choice as the floor
     python benchmarks/ratings.py speed POOL.npz           nested selection and training against the field's SVR protocol
     python benchmarks/ratings.py permuted POOL.npz        labels dealt out at random
@@ -193,6 +194,46 @@ def icid(pool: Path, splits: int) -> None:
             "ptm-vqa, uniform weights": replace(ptm, name="b", fusion="uniform"),
         },
     )
+
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "default": {},
+    "width 16": {"width": 16},
+    "width 64": {"width": 64},
+    "64 components": {"components": 64},
+    "256 components": {"components": 256},
+    "3 bins": {"bins": 3},
+    "10 bins": {"bins": 10},
+    "margin .1": {"margin": 0.1},
+    "margin .6": {"margin": 0.6},
+    "intra .1": {"intra_weight": 0.1},
+    "intra 1": {"intra_weight": 1.0},
+    "inter .3": {"inter_weight": 0.3},
+    "inter 1": {"inter_weight": 1.0},
+    "no intra": {"intra_weight": 0.0},
+    "no inter": {"inter_weight": 0.0},
+    "no ICID": {"intra_weight": 0.0, "inter_weight": 0.0},
+    "no dropout": {"dropout": 0.0},
+    "dropout .3": {"dropout": 0.3},
+    "10 epochs": {"epochs": 10},
+    "40 epochs": {"epochs": 40},
+    "learning rate .001": {"learning_rate": 0.001},
+    "standard scaling": {"scaling": "standard"},
+}
+
+
+@main.command()
+@with_pool
+def defaults(pool: Path, splits: int) -> None:
+    """The network alone with each constant changed, on inner splits of the first benchmark split's training rows."""
+    table = read_pool(pool)
+    rows = content_splits(table.groups, len(table.ids), count=1)[0].train
+    rounds = make_rounds(table.take(rows), splits)
+    click.echo(f"\n{pool.stem}, {splits} splits of {len(rows)} training rows (of benchmark split 1), network alone:\n")
+    contenders = {label: named(NETWORK, label, **settings) for label, settings in VARIANTS.items()}
+    rules = ("inverse", "softmax", "uniform")
+    fusions = {f"weights: {rule}": replace(NETWORK, name=rule, fusion=rule) for rule in rules}
+    table_of(rounds, contenders | fusions)
 
 
 @main.command()
