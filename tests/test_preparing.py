@@ -27,6 +27,10 @@ def test_many_rows_are_standardised_in_parts_to_the_same_numbers():
     np.testing.assert_allclose(standardise(features), StandardScaler().fit_transform(features.astype(float)), atol=1e-5)
 
 
+def test_very_large_features_are_standardised_too():
+    np.testing.assert_allclose(standardise(noise(60, 5) * np.float32(1e25)), standardise(noise(60, 5)), atol=2e-5)
+
+
 def test_columns_that_never_change_make_no_difference():
     features = noise(40, 4)
     with_dead = np.hstack([features, np.full((40, 3), 0.1, dtype=np.float32)])

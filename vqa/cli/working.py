@@ -62,7 +62,7 @@ def extract(
 def select(top_k: int | None, *, criterion: str | None, budget_ms: float | None, folder: Path, as_json: bool) -> None:
     """Rank the cached candidates, by Davies-Bouldin index on MOS clusters or otherwise, and write selection.json.
 
-    The table shows all criteria, in how many places of the ranking chance may put a candidate, and what it costs.
+    The table shows all criteria, how sure each rank is, and what each model costs.
 
     \b
     Examples:
