@@ -16,127 +16,30 @@ one process. Results: benchmarks/RESULTS.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
+from criteria import criteria
 from numpy.typing import NDArray
+from pools import BLEND, make_rounds, named, read_pool, run, sroccs, table_of, with_pool
 from scipy.stats import loguniform
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVR
 
-from vqa.pipeline.contest import Round, predict_rounds
-from vqa.records import FeatureTable
 from vqa.select.ranking import rank_candidates
 from vqa.train.baselines import BASELINES, Baseline
-from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
 from vqa.train.methods import METHODS, Method
-from vqa.train.metrics import score_predictions, summarise
-from vqa.train.paired import compare_paired
 from vqa.train.splits import content_splits
 
-CRITERIA = ("dbi", "dbi-count", "dbi-kmeans", "silhouette", "logme", "ridge", "knn", "greedy")
-DRAWS = 20
-BLEND = METHODS["blend"]
 NETWORK = replace(BLEND, name="network", title="", settings=replace(BLEND.settings, paths=("network",)))
-
-Choose = Callable[[FeatureTable, int], tuple[str, ...]]
-"""Names of the chosen sets, from training rows and the number of the split."""
-
-
-def read_pool(path: Path) -> FeatureTable:
-    """Read a table of features; what is not finite is missing."""
-    with np.load(path, allow_pickle=False) as file:
-        sets = {name.removeprefix("feat__"): file[name] for name in file.files if name.startswith("feat__")}
-        blocks = {name: np.where(np.isfinite(block), block, np.nan) for name, block in sets.items()}
-        groups = tuple(file["group"].tolist()) if "group" in file.files else None
-        return FeatureTable(tuple(file["ids"].tolist()), file["mos"].astype(np.float64), groups, blocks)
-
-
-def make_rounds(
-    table: FeatureTable, splits: int, choose: Choose | None = None, *, by_content: bool = True
-) -> list[Round]:
-    """Part a table several times, and choose sets on each split's training rows; all of them by default."""
-    parts = content_splits(table.groups if by_content else None, len(table.ids), count=splits)
-    rounds = []
-    for number, split in enumerate(parts):
-        train = table.take(split.train)
-        ranking = rank_candidates(train)
-        dbis = {row.name: row.dbi for row in ranking.rows}
-        names = choose(train, number) if choose else tuple(name for name in table.blocks if name in dbis)
-        rounds.append(
-            Round(train.keep(names), table.take(split.test).keep(names), tuple(dbis[name] for name in names), number)
-        )
-    return rounds
-
-
-def sroccs(rounds: Sequence[Round], said: Sequence[Predictions]) -> list[float]:
-    """Return each split's SROCC."""
-    pairs = zip(rounds, said, strict=True)
-    return [score_predictions(each.test.mos, own.scores).srocc for each, own in pairs]
-
-
-def run(rounds: Sequence[Round], contender: Method | Baseline) -> tuple[list[Predictions], float]:
-    """Return a contender's predictions, and seconds for each split."""
-    started = time.perf_counter()
-    methods, baselines = ([contender], []) if isinstance(contender, Method) else ([], [contender])
-    said = predict_rounds(rounds, methods, baselines, coverage=DEFAULT_COVERAGE)
-    return said[contender.name], (time.perf_counter() - started) / len(rounds)
-
-
-def table_of(rounds: Sequence[Round], contenders: dict[str, Method | Baseline], *, first: str | None = None) -> None:
-    """Print a markdown table: every contender's figures, and the first against it, split by split."""
-    measured, rows = {}, []
-    for label, contender in contenders.items():
-        said, seconds = run(rounds, contender)
-        metrics = [score_predictions(each.test.mos, own.scores) for each, own in zip(rounds, said, strict=True)]
-        measured[label] = [each.srocc for each in metrics]
-        rows.append((label, summarise(metrics), covered(rounds, said), seconds))
-    leader = first or next(iter(measured))
-    click.echo(f"| regressor | SROCC | KROCC | PLCC fitted | RMSE fitted | {leader} better | p | in 90 % | s a split |")
-    click.echo("|---|---|---|---|---|---|---|---|---|")
-    for label, summary, share, seconds in rows:
-        figures = [
-            f"{getattr(summary.median, name):.3f} ({getattr(summary.std, name):.3f})"
-            for name in ("srocc", "krocc", "plcc_fitted", "rmse_fitted")
-        ]
-        paired = compare_paired(measured[leader], measured[label])
-        beside = ("", "") if label == leader else (f"{paired.better} of {paired.splits}", f"{paired.p_value:.2g}")
-        click.echo(f"| {label} | {' | '.join([*figures, *beside, share])} | {seconds:.2f} |")
-
-
-def covered(rounds: Sequence[Round], said: Sequence[Predictions]) -> str:
-    """Say how many of the test MOS lie in their interval."""
-    if not all(np.isfinite(own.low).all() for own in said):
-        return "-"
-    inside = [(own.low <= each.test.mos) & (each.test.mos <= own.high) for each, own in zip(rounds, said, strict=True)]
-    return f"{100 * np.concatenate(inside).mean():.1f}"
-
-
-def named(base: Method, name: str, **settings: object) -> Method:
-    """Return a method with other settings."""
-    return replace(base, name=name, settings=replace(base.settings, **settings))  # type: ignore[arg-type]
 
 
 @click.group()
 def main() -> None:
     """Selection and training on real human ratings."""
-
-
-pool_and_splits = [
-    click.argument("pool", type=click.Path(path_type=Path, exists=True)),
-    click.option("--splits", default=10, show_default=True),
-]
-
-
-def with_pool(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the pool and the number of splits."""
-    for decorate in reversed(pool_and_splits):
-        command = decorate(command)
-    return command
 
 
 @main.command()
@@ -238,62 +141,6 @@ def defaults(pool: Path, splits: int) -> None:
 
 @main.command()
 @with_pool
-@click.option("--fused", default=4, show_default=True, help="Sets fused by our regressor, too.")
-def criteria(pool: Path, splits: int, fused: int) -> None:
-    """Top-k for every criterion fused by RidgeCV, and one k fused by ours; random choice as the floor."""
-    table = read_pool(pool)
-    sizes = [k for k in (1, 2, 3, 4, 6, 8) if k < len(table.blocks)]
-    ridge = BASELINES["ridge"]
-    click.echo(f"\n{pool.stem}, {splits} splits, median SROCC of the k sets chosen inside each split:\n")
-    heads = [f"RidgeCV, k = {k}" for k in sizes]
-    click.echo(f"| criterion | {' | '.join(heads)} | blend, k = {fused} | chosen most, k = {fused} | ms a split |")
-    click.echo("|---" * (len(sizes) + 4) + "|")
-    for criterion in CRITERIA:
-        started = time.perf_counter()
-        orders = [list(each) for each in _orders(table, splits, criterion)]
-        cost = 1000 * (time.perf_counter() - started) / splits
-        cells = [_median(table, splits, orders, k, ridge) for k in sizes]
-        counts: dict[str, int] = {}
-        for order in orders:
-            for name in order[:fused]:
-                counts[name] = counts.get(name, 0) + 1
-        most = ", ".join(sorted(counts, key=lambda name: -counts[name])[:fused])
-        useless = f"; saliency224 in {counts['saliency224']}" if "saliency224" in counts else ""
-        click.echo(
-            f"| {criterion} | {' | '.join(cells)} | {_median(table, splits, orders, fused, BLEND)} | "
-            f"{most}{useless} | {cost:.0f} |"
-        )
-    cells = [_random(table, splits, k, ridge) for k in sizes]
-    click.echo(f"| random, mean of {DRAWS} | {' | '.join(cells)} | {_random(table, splits, fused, BLEND)} | | |")
-
-
-def _orders(table: FeatureTable, splits: int, criterion: str) -> list[tuple[str, ...]]:
-    """Return all sets from best to worst on each split's training rows."""
-    parts = content_splits(table.groups, len(table.ids), count=splits)
-    count = len(table.blocks)
-    return [rank_candidates(table.take(split.train), criterion=criterion, top_k=count).best(count) for split in parts]
-
-
-def _median(
-    table: FeatureTable, splits: int, orders: Sequence[Sequence[str]], k: int, contender: Method | Baseline
-) -> str:
-    rounds = make_rounds(table, splits, lambda _, number: tuple(orders[number][:k]))
-    return f"{np.median(sroccs(rounds, run(rounds, contender)[0])):.3f}"
-
-
-def _random(table: FeatureTable, splits: int, k: int, contender: Method | Baseline) -> str:
-    """Return the mean over draws of the median SROCC of k sets drawn at random."""
-    names = list(table.blocks)
-    medians = []
-    for draw in range(DRAWS):
-        drawn = tuple(names[i] for i in np.random.default_rng(draw).permutation(len(names))[:k])
-        rounds = make_rounds(table, splits, lambda _, __, drawn=drawn: drawn)  # type: ignore[misc]
-        medians.append(np.median(sroccs(rounds, run(rounds, contender)[0])))
-    return f"{np.mean(medians):.3f}"
-
-
-@main.command()
-@with_pool
 @click.option("--slow-splits", default=10, show_default=True, help="Splits of the slow protocol that are run.")
 def speed(pool: Path, splits: int, slow_splits: int) -> None:
     """Nested selection and training, top 4, against the UGC benchmark's SVR search on its first set alone."""
@@ -356,6 +203,8 @@ def leaking(pool: Path, splits: int) -> None:
     click.echo(f"\n{pool.stem}, {splits} splits by video; **leaking**, the same contents are trained and tested on:\n")
     table_of(make_rounds(table, splits, by_content=False), contenders)
 
+
+main.add_command(criteria)
 
 if __name__ == "__main__":
     main()
