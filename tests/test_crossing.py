@@ -84,3 +84,22 @@ def test_a_single_model_in_common_is_enough(home, tmp_path):
     assert on(home, other).chosen == ("imported:p/sees",)
     assert "imported:p/blind" in on(home, other).not_in_both
     assert set(BLOCKS) == {"sees", "half", "blind"}
+
+
+def test_videos_that_were_trained_on_are_left_out_of_the_test(home, tmp_path, run: Run):
+    both = {name: np.vstack([BLOCKS[name][:20], OTHER[name][:30]]) for name in ("sees", "half")}
+    mos = np.concatenate([MOS[:20], OTHER_MOS[:30]])
+    report = on(home, make_workspace(tmp_path / "other", mos, blocks=both))
+    assert (report.in_both, report.test_videos) == (20, 30)
+    status, _, err = run("evaluate", "-C", home, "--on", home)
+    assert (status, "the 60 videos to test on were all trained on; test on other videos" in err) == (1, True)
+
+
+def test_a_dataset_with_official_splits_is_tested_on_its_own_test_split(tmp_path):
+    table, split = tmp_path / "t.npz", np.array(["train"] * 40 + ["test"] * 20)
+    arrays = {f"feat__{name}": block.astype(np.float32) for name, block in BLOCKS.items()}
+    np.savez(table, ids=np.array([f"v{row}" for row in range(N)]), mos=MOS, split=split, **arrays)
+    vqa.import_table(table, "p", folder=tmp_path / "w")
+    report = on(tmp_path / "w", tmp_path / "w")
+    assert (report.training_videos, report.test_videos, report.test_part) == (40, 20, "test split")
+    assert report.contenders[0].metrics.srocc > 0.5

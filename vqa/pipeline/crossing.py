@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa.cache.store import FeatureStore, filling_command
 from vqa.dataset import Dataset, VideoRow
 from vqa.errors import CacheMissError, DegenerateDataError
 from vqa.files import write_text
 from vqa.pipeline.contest import Round, predict_rounds
-from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, require_all
+from vqa.pipeline.features import current_candidates, look_up, read_table, require_all
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.ranking import RankedTable, rank_table, read_training_table
-from vqa.records import FeatureTable, is_imported
+from vqa.records import FeatureTable
 from vqa.train.baselines import BASELINES
 from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
 from vqa.train.methods import find_method
@@ -49,7 +52,7 @@ class CrossReport:
     test_part: str
     """`test split` or `all labelled videos`."""
     in_both: int
-    """Test videos left out because the same bytes were trained on."""
+    """Test videos left out because a training video has the very same features."""
     chosen: tuple[str, ...]
     not_in_both: tuple[str, ...]
     """Candidates that only one of the two has."""
@@ -153,16 +156,17 @@ def _read_test(tested: Workspace, ranked: RankedTable) -> _Test:
         )
     found = look_up(tested, store, rows, shared)
     require_all(found, shared)
-    twice = _trained_on(found, ranked, shared)
-    kept = [row for row in rows if row.id not in twice]
-    if not kept:
-        raise DegenerateDataError(f"{tested.root}: all of its videos were trained on; test on other videos")
-    found = look_up(tested, store, kept, shared) if twice else found
+    table = read_table(store, rows, found, shared)
+    twice = _trained_on(table, ranked.table)
+    if twice.all():
+        raise DegenerateDataError(
+            f"{tested.root}: the {len(twice)} videos to test on were all trained on; test on other videos"
+        )
     names = {stored.record.name for stored in shared}
     return _Test(
-        table=read_table(store, kept, found, shared),
+        table=table.take(np.flatnonzero(~twice)),
         part=part,
-        in_both=len(twice),
+        in_both=int(twice.sum()),
         not_in_both=tuple(sorted((set(here) | set(known)) - names)),
     )
 
@@ -173,13 +177,15 @@ def _test_rows(dataset: Dataset) -> tuple[Sequence[VideoRow], str]:
     return (rows, "test split") if rows else (dataset.labelled, "all labelled videos")
 
 
-def _trained_on(found: CachedRows, ranked: RankedTable, shared: Sequence[StoredCandidate]) -> set[str]:
-    """Return the ids of rows whose very bytes were trained on; imported features do not tell."""
-    extracted = next((each.record.name for each in shared if not is_imported(each.record.name)), None)
-    if extracted is None:
-        return set()
-    trained = {ranked.found.keys[extracted][video] for video in ranked.table.ids}
-    return {video for video in found.ids if found.keys[extracted].get(video) in trained}
+def _trained_on(test: FeatureTable, trained: FeatureTable) -> NDArray[np.bool_]:
+    """Say of each test row whether a training row has the very same features of all models, shape (N,).
+
+    Videos are told by their features, since two files of one video, or imported rows, have nothing else in common.
+    """
+    names = list(test.blocks)
+    seen = {b"".join(trained.blocks[name][row].tobytes() for name in names) for row in range(len(trained.ids))}
+    rows = range(len(test.ids))
+    return np.array([b"".join(test.blocks[name][row].tobytes() for name in names) in seen for row in rows], dtype=bool)
 
 
 def _write(report: CrossReport, table: FeatureTable, said: dict[str, Predictions]) -> None:

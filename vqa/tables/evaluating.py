@@ -76,7 +76,7 @@ def print_crossing(report: CrossReport) -> None:
     for each in report.contenders:
         say(f"{each.name}: {each.title}")
     if report.in_both:
-        say(f"{report.in_both} videos were trained on and are left out of the test")
+        say(f"{report.in_both} videos have the very features of a training video and are left out of the test")
     if report.not_in_both:
         say(f"Not in both: {some_names(report.not_in_both)}")
     if report.falling:
