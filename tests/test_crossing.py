@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from test_evaluation import BLOCKS, N, make_workspace
+from test_evaluation import BLOCKS, MOS, N, make_workspace
 
 import vqa
 from vqa.errors import CacheMissError
