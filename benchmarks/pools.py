@@ -47,7 +47,16 @@ def make_rounds(
         dbis = {row.name: row.dbi for row in ranking.rows}
         names = choose(train, number) if choose else tuple(name for name in table.blocks if name in dbis)
         rounds.append(
-            Round(train.keep(names), table.take(split.test).keep(names), tuple(dbis[name] for name in names), number)
+            Round(
+                source=table,
+                train_rows=split.train,
+                target=table,
+                test_rows=split.test,
+                chosen=names,
+                usable=tuple(dbis),
+                dbis=tuple(dbis[name] for name in names),
+                random_state=number,
+            )
         )
     return rounds
 
@@ -55,7 +64,7 @@ def make_rounds(
 def sroccs(rounds: Sequence[Round], said: Sequence[Predictions]) -> list[float]:
     """Return each split's SROCC."""
     pairs = zip(rounds, said, strict=True)
-    return [score_predictions(each.test.mos, own.scores).srocc for each, own in pairs]
+    return [score_predictions(each.test_mos, own.scores).srocc for each, own in pairs]
 
 
 def run(rounds: Sequence[Round], contender: Method | Baseline) -> tuple[list[Predictions], float]:
@@ -71,7 +80,7 @@ def table_of(rounds: Sequence[Round], contenders: dict[str, Method | Baseline], 
     measured, rows = {}, []
     for label, contender in contenders.items():
         said, seconds = run(rounds, contender)
-        metrics = [score_predictions(each.test.mos, own.scores) for each, own in zip(rounds, said, strict=True)]
+        metrics = [score_predictions(each.test_mos, own.scores) for each, own in zip(rounds, said, strict=True)]
         measured[label] = [each.srocc for each in metrics]
         rows.append((label, summarise(metrics), covered(rounds, said), seconds))
     leader = first or next(iter(measured))
@@ -91,7 +100,7 @@ def covered(rounds: Sequence[Round], said: Sequence[Predictions]) -> str:
     """Say how many of the test MOS lie in their interval."""
     if not all(np.isfinite(own.low).all() for own in said):
         return "-"
-    inside = [(own.low <= each.test.mos) & (each.test.mos <= own.high) for each, own in zip(rounds, said, strict=True)]
+    inside = [(own.low <= each.test_mos) & (each.test_mos <= own.high) for each, own in zip(rounds, said, strict=True)]
     return f"{100 * np.concatenate(inside).mean():.1f}"
 
 

@@ -163,7 +163,7 @@ def test_permuted_labels_leave_nothing_to_find(test_data):
         table = replace(table, mos=np.random.default_rng(number).permutation(mos))
         train = table.take(split.train)
         chosen = rank_candidates(train).best(4)
-        rounds.append(Round(train.keep(chosen), table.take(split.test).keep(chosen), (1.0,) * 4, number))
+        rounds.append(Round(table, split.train, table, split.test, chosen, chosen, (1.0,) * 4, number))
     said = predict_rounds(rounds, [METHODS["blend"]], [], coverage=0.9)["blend"]
-    values = [score_predictions(each.test.mos, own.scores).srocc for each, own in zip(rounds, said, strict=True)]
+    values = [score_predictions(each.test_mos, own.scores).srocc for each, own in zip(rounds, said, strict=True)]
     assert abs(np.median(values)) < 0.08

@@ -207,6 +207,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _check(0 < self.test_fraction < 1, f"[train] test_fraction is {self.test_fraction}; write one between 0 and 1")
         _check_least("train", self, splits=1, random_state=0)
+        seed = self.random_state
+        _check(seed < 2**31, f"[train] random_state is {seed}; write one below 2147483648")
 
     @property
     def overrides(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import joblib
 import numpy as np
@@ -26,13 +25,38 @@ _BYTES_AT_ONCE = 1 << 29
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """One split: its training and test rows, of the chosen candidates alone."""
+    """One split. It holds row numbers and names, so that many of them share one table's features."""
 
-    train: FeatureTable
-    test: FeatureTable
+    source: FeatureTable
+    train_rows: NDArray[np.intp]
+    target: FeatureTable
+    """The table of the test rows; the source, unless it is another dataset."""
+    test_rows: NDArray[np.intp]
+    chosen: tuple[str, ...]
+    """Candidates that were selected on the training rows."""
+    usable: tuple[str, ...]
+    """All that could be ranked there."""
     dbis: tuple[float, ...]
     """Of the chosen candidates, on the training rows."""
     random_state: int
+
+    @property
+    def test_ids(self) -> tuple[str, ...]:
+        """Ids of the test rows."""
+        return self.target.keep(()).take(self.test_rows).ids
+
+    @property
+    def test_mos(self) -> NDArray[np.float64]:
+        """MOS of the test rows, for the figures alone."""
+        return self.target.mos[self.test_rows]
+
+    def train(self, names: tuple[str, ...]) -> FeatureTable:
+        """Return the training rows of some candidates."""
+        return self.source.keep(names).take(self.train_rows)
+
+    def test_features(self, names: tuple[str, ...]) -> NDArray[np.float32]:
+        """Return the test rows' features of some candidates, side by side."""
+        return join_blocks(self.target.keep(names).take(self.test_rows)).features
 
 
 def predict_rounds(
@@ -59,16 +83,16 @@ def predict_rounds(
     said: dict[str, list[Predictions]] = {name: [] for name in names}
     done, total = 0, len(rounds) * len(said)
     for batch in _batches(rounds):
-        tests = [join_blocks(each.test).features for each in batch]
+        tests = [each.test_features(each.chosen) for each in batch]
         for method in methods:
-            jobs = [make_job(each.train, method, each.dbis, each.random_state) for each in batch]
+            jobs = [make_job(each.train(each.chosen), method, each.dbis, each.random_state) for each in batch]
             fitted = fit_many(jobs, settings=method.settings)
             pairs = zip(fitted, tests, strict=True)
             said[method.name] += [each.predict_intervals(test, coverage=coverage) for each, test in pairs]
             done += len(batch)
             progress.update("training", done, total)
         for baseline in baselines:
-            said[baseline.name] += _predict_baseline(baseline, batch, tests)
+            said[baseline.name] += _predict_baseline(baseline, batch)
             done += len(batch)
             progress.update("training", done, total)
     return said
@@ -79,7 +103,8 @@ def _batches(rounds: Sequence[Round]) -> Iterator[list[Round]]:
     batch: list[Round] = []
     size = 0
     for each in rounds:
-        own = sum(block.nbytes for block in each.train.blocks.values())
+        columns = sum(block.shape[1] for block in each.source.keep(each.chosen).blocks.values())
+        own = 4 * columns * len(each.train_rows)
         if batch and size + own > _BYTES_AT_ONCE:
             yield batch
             batch, size = [], 0
@@ -88,19 +113,16 @@ def _batches(rounds: Sequence[Round]) -> Iterator[list[Round]]:
     yield batch
 
 
-def _predict_baseline(
-    baseline: Baseline, rounds: Sequence[Round], tests: Sequence[NDArray[np.float32]]
-) -> list[Predictions]:
+def _predict_baseline(baseline: Baseline, rounds: Sequence[Round]) -> list[Predictions]:
     """Fit a baseline on each round, as many at a time as there are cores."""
-    calls = [
-        joblib.delayed(partial(_fit_baseline, baseline))(each, test) for each, test in zip(rounds, tests, strict=True)
-    ]
+    calls = [joblib.delayed(_fit_baseline)(baseline, each) for each in rounds]
     with threadpool_limits(1):
         return list(joblib.Parallel(n_jobs=min(len(calls), joblib.cpu_count()), prefer="threads")(calls))
 
 
-def _fit_baseline(baseline: Baseline, each: Round, test: NDArray[np.float32]) -> Predictions:
-    job = make_job(each.train, METHODS[DEFAULT_METHOD], each.dbis, each.random_state)
-    scores = baseline.predict(job, test)
+def _fit_baseline(baseline: Baseline, each: Round) -> Predictions:
+    names = each.usable if baseline.sees_all else each.chosen
+    job = make_job(each.train(names), METHODS[DEFAULT_METHOD], each.dbis, each.random_state)
+    scores = baseline.predict(job, each.test_features(names))
     unknown = np.full(len(scores), np.nan)
     return Predictions(scores, unknown, unknown)

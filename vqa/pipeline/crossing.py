@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ class CrossReport:
     """Test videos left out because a training video has the very same features."""
     chosen: tuple[str, ...]
     not_in_both: tuple[str, ...]
-    """Candidates that only one of the two has."""
+    """Candidates that only one of the two has, or has for all of its videos."""
     falling: bool
     """Whether scores fall as the other's labels rise."""
     note: str
@@ -94,7 +95,7 @@ def evaluate_on(
     """
     workspace, tested = open_workspace(folder), open_workspace(other)
     settings = workspace.train
-    used = [find_method(name, settings.overrides) for name in methods or (settings.method,)]
+    used = [find_method(name, settings.overrides) for name in dict.fromkeys(methods or (settings.method,))]
     others = list(BASELINES.values()) if baselines else []
     ranked = read_training_table(workspace)
     test = _read_test(tested, ranked)
@@ -104,7 +105,14 @@ def evaluate_on(
     names = ranking.best(count or len(ranking.rows))
     dbis = {row.name: row.dbi for row in ranking.rows}
     single = Round(
-        shared.keep(names), test.table.keep(names), tuple(dbis[name] for name in names), settings.random_state
+        source=shared,
+        train_rows=np.arange(len(shared.ids)),
+        target=test.table,
+        test_rows=np.arange(len(test.table.ids)),
+        chosen=names,
+        usable=tuple(dbis),
+        dbis=tuple(dbis[name] for name in names),
+        random_state=settings.random_state,
     )
     said = predict_rounds([single], used, others, coverage=DEFAULT_COVERAGE, progress=progress)
     titles = {each.name: each.title for each in used} | {each.name: each.title for each in others}
@@ -112,7 +120,10 @@ def evaluate_on(
         CrossContender(name, titles[name], score_predictions(test.table.mos, own[0].scores))
         for name, own in said.items()
     )
-    results = workspace.results_dir / f"on-{other.resolve().name}"
+    results = (
+        workspace.results_dir
+        / f"on-{other.resolve().name}-{hashlib.sha256(str(other.resolve()).encode()).hexdigest()[:6]}"
+    )
     report = CrossReport(
         contenders=contenders,
         trained_on=str(folder),
@@ -155,7 +166,10 @@ def _read_test(tested: Workspace, ranked: RankedTable) -> _Test:
             f"run {filling_command(list(known)[:3])} there"
         )
     found = look_up(tested, store, rows, shared)
-    require_all(found, shared)
+    whole = [stored for stored in shared if not found.lacking[stored.record.name]]
+    if not whole:
+        require_all(found, shared)
+    shared = whole
     table = read_table(store, rows, found, shared)
     twice = _trained_on(table, ranked.table)
     if twice.all():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from vqa.pipeline.contest import Round, predict_rounds
 from vqa.pipeline.evaluation_files import write_evaluation
 from vqa.pipeline.opening import count_ignored_contents
 from vqa.pipeline.progress import SILENT, Progress
-from vqa.pipeline.ranking import RankedTable, rank_table, read_training_table
+from vqa.pipeline.ranking import rank_table, read_training_table
 from vqa.pipeline.training import data_sha256
-from vqa.records import Split
+from vqa.records import FeatureTable, Split
 from vqa.train.baselines import BASELINES
 from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
 from vqa.train.methods import find_method
@@ -73,6 +73,8 @@ class EvaluationReport:
     """Whether contents are known, and one may stand on both sides of a split."""
     selected: str
     """How models were chosen, in words."""
+    left_out: Mapping[str, str]
+    """Candidates that could not be used, with the reason."""
     test_fraction: float
     coverage: float
     """Share of new videos whose MOS should lie in their interval."""
@@ -124,10 +126,10 @@ def evaluate_workspace(
     """
     workspace = open_workspace(folder)
     settings = workspace.train
-    used = [find_method(name, settings.overrides) for name in methods or (settings.method,)]
+    used = [find_method(name, settings.overrides) for name in dict.fromkeys(methods or (settings.method,))]
     ranked = read_training_table(workspace)
     table = ranked.table
-    groups = len(set(table.groups)) if table.groups else count_ignored_contents(workspace)
+    groups = len(set(table.groups)) if table.groups else count_ignored_contents(workspace, table.ids)
     by_content = table.groups is not None and by == "content"
     leaking = _check_leaking(len(table.ids), groups, by, by_content=by_content, allow_leaking=allow_leaking)
     parts = content_splits(
@@ -138,7 +140,7 @@ def evaluate_workspace(
         random_state=settings.random_state,
     )
     count = workspace.select.top_k if top_k is None else top_k
-    rounds = _choose(workspace, ranked, parts, count, criterion, progress)
+    rounds, refused = _choose(workspace, table, parts, count, criterion, progress)
     others = list(BASELINES.values()) if baselines else []
     said = predict_rounds(rounds, used, others, coverage=DEFAULT_COVERAGE, progress=progress)
     titles = {each.name: each.title for each in used} | {each.name: each.title for each in others}
@@ -153,7 +155,8 @@ def evaluate_workspace(
         groups=groups,
         by_content=by_content,
         leaking=leaking,
-        selected=_in_words(workspace, count, criterion, len(table.blocks)),
+        selected=_in_words(workspace, rounds, count, criterion),
+        left_out={**ranked.left_out, **refused},
         test_fraction=settings.test_fraction,
         coverage=DEFAULT_COVERAGE,
         covered=_covered(results),
@@ -186,33 +189,47 @@ def _check_leaking(videos: int, groups: int, by: str, *, by_content: bool, allow
 
 def _choose(
     workspace: Workspace,
-    ranked: RankedTable,
+    table: FeatureTable,
     parts: Sequence[Split],
     top_k: int,
     criterion: str | None,
     progress: Progress,
-) -> list[Round]:
-    """Rank and choose on each split's training rows."""
-    rounds = []
+) -> tuple[list[Round], dict[str, str]]:
+    """Rank and choose on each split's training rows.
+
+    Returns:
+        The splits; and candidates that could not be ranked, with the number of splits and a reason.
+    """
+    rounds: list[Round] = []
+    refused: dict[str, list[str]] = {}
     for number, split in enumerate(parts):
-        train = ranked.table.take(split.train)
+        train = table.take(split.train)
         ranking = rank_table(workspace, train, top_k=top_k or len(train.blocks), criterion=criterion)
         names = ranking.best(top_k or len(ranking.rows))
         dbis = {row.name: row.dbi for row in ranking.rows}
         rounds.append(
             Round(
-                train=train.keep(names),
-                test=ranked.table.take(split.test).keep(names),
+                source=table,
+                train_rows=split.train,
+                target=table,
+                test_rows=split.test,
+                chosen=names,
+                usable=tuple(dbis),
                 dbis=tuple(dbis[name] for name in names),
                 random_state=workspace.train.random_state + number,
             )
         )
+        for name, reason in ranking.refused.items():
+            refused.setdefault(name, []).append(reason)
         progress.update("selecting in each split", number + 1, len(parts))
-    return rounds
+    told = {name: f"in {len(reasons)} of {len(parts)} splits: {reasons[0]}" for name, reasons in refused.items()}
+    return rounds, told
 
 
-def _in_words(workspace: Workspace, top_k: int, criterion: str | None, candidates: int) -> str:
-    if top_k == ALL or top_k >= candidates:
+def _in_words(workspace: Workspace, rounds: Sequence[Round], top_k: int, criterion: str | None) -> str:
+    fewest, most = (function(len(each.usable) for each in rounds) for function in (min, max))
+    candidates = f"{most}" if fewest == most else f"{fewest} to {most}"
+    if top_k == ALL or top_k >= most:
         return f"all {candidates} models"
     return f"{top_k} of {candidates} models chosen in each split by {criterion or workspace.select.criterion}"
 
@@ -220,13 +237,13 @@ def _in_words(workspace: Workspace, top_k: int, criterion: str | None, candidate
 def _results(rounds: Sequence[Round], said: Sequence[Predictions]) -> tuple[SplitResult, ...]:
     return tuple(
         SplitResult(
-            chosen=tuple(each.train.blocks),
-            test_ids=each.test.ids,
-            mos=each.test.mos,
+            chosen=each.chosen,
+            test_ids=each.test_ids,
+            mos=each.test_mos,
             predicted=own.scores,
             low=own.low,
             high=own.high,
-            metrics=score_predictions(each.test.mos, own.scores),
+            metrics=score_predictions(each.test_mos, own.scores),
         )
         for each, own in zip(rounds, said, strict=True)
     )
@@ -238,7 +255,7 @@ def _contenders(
     """Measure each method on every split, and the first against each other."""
     measured = {
         name: tuple(
-            score_predictions(each.test.mos, predictions.scores) for each, predictions in zip(rounds, own, strict=True)
+            score_predictions(each.test_mos, predictions.scores) for each, predictions in zip(rounds, own, strict=True)
         )
         for name, own in said.items()
     }

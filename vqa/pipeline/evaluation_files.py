@@ -29,6 +29,7 @@ def write_evaluation(report: EvaluationReport, data_hash: str) -> None:
         "by_content": report.by_content,
         "leaking": report.leaking,
         "selected": report.selected,
+        "left_out": dict(report.left_out),
         "interval": {"coverage": report.coverage, "covered": report.covered},
         "methods": {
             each.name: {"title": each.title, **asdict(each.summary), "paired": each.paired and asdict(each.paired)}

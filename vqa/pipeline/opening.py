@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -39,15 +40,16 @@ def open_dataset(workspace: Workspace) -> Dataset:
     )
 
 
-def count_ignored_contents(workspace: Workspace) -> int:
-    """Return how many contents the label files name where `vqa.toml` says not to read them; 0 where it does not."""
+def count_ignored_contents(workspace: Workspace, ids: Sequence[str]) -> int:
+    """Return how many contents some videos show by label files whose contents `vqa.toml` says not to read; else 0."""
     settings = workspace.dataset
     if settings.group_column != "" or settings.group_pattern:
         return 0
     columns = replace(label_columns(settings), group=None)
     files = [workspace.resolve(file) for file in settings.label_files]
     labels = read_label_files(files, columns, splits=settings.file_splits, read_hdf5=read_matlab_hdf5)
-    return len({label.group for label in labels if label.group is not None})
+    wanted = set(ids)
+    return len({label.group for label in labels if label.group is not None and label.id in wanted})
 
 
 def label_columns(settings: DatasetSettings) -> Columns:

@@ -37,6 +37,8 @@ def print_evaluation(report: EvaluationReport) -> None:
         say(f"{each.name}: {each.title}")
     if against:
         say(f"{against}: splits in which {first} has the higher SROCC; p: Wilcoxon's test on these differences")
+    for name, reason in report.left_out.items():
+        say(f"not used: {name}: {reason}")
     if report.covered is not None:
         say(f"Of the test MOS {100 * report.covered:.1f} % lie in their {100 * report.coverage:.0f} % interval")
     if report.leaking:

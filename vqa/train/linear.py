@@ -1,8 +1,8 @@
 """The linear path: ridge regression in closed form, and what it says of rows that it has not seen.
 
 Every backbone counts equally: its standardised features are divided by the root of their number. The penalty is the one
-with the least leave-one-out error (Golub, Heath and Wahba, Technometrics 1979; here the exact leave-one-out error, not
-its rotation-invariant form).
+with the least error on contents left out, or on videos left out where contents are not known: cross-validation as in
+Golub, Heath and Wahba (Technometrics 1979), the exact error and not its rotation-invariant form.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def fit_linear(
 
 
 def fit_ridge(rows: Floats, targets: Floats, groups: Sequence[NDArray[np.intp]]) -> Ridge:
-    """Fit a ridge regression to centred rows (N, D) and targets (N,), with the penalty of least leave-one-out error.
+    """Fit a ridge regression to centred rows (N, D) and targets (N,), with the penalty of least left-out error.
 
     The eigenproblem is solved on the smaller side, once for all penalties.
     """
@@ -85,19 +85,27 @@ def fit_ridge(rows: Floats, targets: Floats, groups: Sequence[NDArray[np.intp]])
     best_error, best_penalty = np.inf, 1.0
     for penalty in _PENALTIES * max(values.sum() / len(rows), np.finfo(np.float64).tiny):
         kept = values / (values + penalty)
-        leverage = np.minimum((left**2) @ kept + 1 / len(rows), 1 - 1e-9)
-        error = float(np.mean(((targets - left @ (kept * turned)) / (1 - leverage)) ** 2))
+        error = float(np.mean((targets - _unseen(left, kept, targets, groups)) ** 2))
         if error < best_error:
             best_error, best_penalty = error, float(penalty)
     kept = values / (values + best_penalty)
     coefficients = right @ (np.sqrt(values) / (values + best_penalty) * turned)
-    residuals = targets - left @ (kept * turned)
+    return Ridge(coefficients, _unseen(left, kept, targets, groups))
+
+
+def _unseen(left: Floats, kept: Floats, targets: Floats, groups: Sequence[NDArray[np.intp]]) -> Floats:
+    """Return what the fit without a group's rows would say of them."""
+    residuals = targets - left @ (kept * (left.T @ targets))
+    if len(groups) == len(targets):  # each row by itself: the blocks are numbers
+        leverage = np.minimum((left**2) @ kept + 1 / len(targets), 1 - 1e-9)
+        alone: Floats = targets - residuals / (1 - leverage)
+        return alone
 
     def hat(members: NDArray[np.intp]) -> Floats:
         block: Floats = (left[members] * kept) @ left[members].T + 1 / len(targets)
         return block
 
-    return Ridge(coefficients, predict_left_out(targets, residuals, groups, hat))
+    return predict_left_out(targets, residuals, groups, hat)
 
 
 def _spectrum(rows: Floats) -> tuple[Floats, Floats, Floats]:

@@ -55,6 +55,8 @@ class Replica:
     validation: NDArray[np.intp]
     """Rows that only tell when to stop; may be empty."""
     seed: int
+    stops_early: bool = True
+    """Whether it is kept at its least validation loss; else after the last epoch, and those rows are only scored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +128,7 @@ class _Training:
         self.best_scores = torch.zeros(self.validation.shape)
         self.best_loss = torch.full((len(replicas),), math.inf)
         self.best_epoch = torch.zeros(len(replicas), dtype=torch.long)
+        self.stopping = torch.tensor([replica.stops_early for replica in replicas])
         self.stopped = torch.zeros(len(replicas), dtype=torch.bool)
 
     def _stack_rows(self) -> None:
@@ -199,14 +202,14 @@ class _Training:
         hidden = transform(self.parameters, batch.inputs)
         scores = score(self.parameters, fuse(hidden, self.fusion_weights))
         loss = regression_loss(scores, batch.targets, batch.real)
-        judged = batch.real.any(1)
+        judged = batch.real.any(1) & self.stopping
         better = ((loss < self.best_loss) | ~judged) & ~self.stopped
         self.best_loss = torch.where(better, loss, self.best_loss)
         self.best_epoch[better] = epoch
         self.best_scores[better] = scores[better]
         for name, value in self.parameters.items():
             self.best[name][better] = value[better]
-        self.stopped |= epoch - self.best_epoch >= self.settings.patience
+        self.stopped |= (epoch - self.best_epoch >= self.settings.patience) & self.stopping
 
     @property
     def finished(self) -> bool:

@@ -67,8 +67,10 @@ def _replicas(prepared: Prepared, settings: TrainSettings) -> list[Replica]:
     parts = [_hold_out(job, settings.validation_fraction, seed) for seed in seeds[: settings.restarts]]
     if not any(len(held_out) for _, held_out in parts):
         parts += _folds(job, seeds[0])
+    numbered = enumerate(zip(parts, seeds, strict=False))
     return [
-        Replica(prepared.rows, fitting, held_out, seed) for (fitting, held_out), seed in zip(parts, seeds, strict=False)
+        Replica(prepared.rows, fitting, held_out, seed, stops_early=place < settings.restarts)
+        for place, ((fitting, held_out), seed) in numbered
     ]
 
 

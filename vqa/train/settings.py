@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,9 +15,9 @@ PATHS = ("network", "kernel", "linear")
 
 _RANGES: dict[str, Callable[[float], bool]] = {
     "1 or more": lambda value: value >= 1,
-    "0 or more": lambda value: value >= 0,
+    "0 or more": lambda value: 0 <= value < math.inf,
     "0 to below 1": lambda value: 0 <= value < 1,
-    "a number above 0": lambda value: value > 0,
+    "a number above 0": lambda value: 0 < value < math.inf,
 }
 
 

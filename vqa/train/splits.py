@@ -54,6 +54,11 @@ def content_splits(
             "all videos show one content, so no test content is left; "
             "add videos of another content, or correct the group column"
         )
+    whole = rows if groups is None else len(set(groups))
+    if math.ceil(test_fraction * whole) >= whole:
+        raise DegenerateDataError(
+            f"a test fraction of {test_fraction:g} leaves none of {whole} videos or contents to train on; lower it"
+        )
     splits = tuple(
         _split(groups, rows, test_fraction, math.ceil(8.8 * (index + 1)) + random_state) for index in range(count)
     )

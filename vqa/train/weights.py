@@ -15,6 +15,7 @@ from vqa.train.scaling import Floats
 WEIGHT_RULES = ("inverse", "softmax", "uniform")
 _SMALLEST_DBI = 1e-6
 _LEAST_SROCC = 0.02
+_FEWEST_GROUPS = 3
 _POWER = 3
 """Ours, measured: SROCC as it is 0.001, its cube 0.003 above DBI's nearly equal weights."""
 
@@ -50,11 +51,15 @@ def dbi_weights(dbis: Sequence[float], rule: str = "inverse") -> tuple[float, ..
 def srocc_weights(rows: Floats, targets: Floats, groups: Sequence[NDArray[np.intp]]) -> tuple[float, ...]:
     """Return fusion weights that sum to 1, one for each backbone, by the cube of its SROCC on rows left out. Ours.
 
+    Of fewer than 3 contents too little is left to predict one from the others: all count equally then.
+
     Args:
         rows: Features of the K backbones after their scalers, shape (N, K, P), of training rows.
         targets: Standardised MOS, shape (N,).
         groups: Rows of each source content, as of `vqa.train.leaving_out.rows_by_group`.
     """
+    if len(groups) < _FEWEST_GROUPS:
+        return tuple(1 / rows.shape[1] for _ in range(rows.shape[1]))
     sroccs = []
     for index in range(rows.shape[1]):
         unseen = fit_ridge(rows[:, index], targets, groups).unseen
