@@ -126,14 +126,16 @@ def test_splits_by_video_of_known_contents_are_refused_or_marked(tmp_path, run: 
     assert (status, "LEAKING, contents stand on both sides" in out) == (0, True)
 
 
+def hide_contents(folder):
+    """Tell a workspace not to read its labels' contents."""
+    lines = (folder / "vqa.toml").read_text().splitlines()
+    hidden = ['group_column = ""' if line.startswith(("group_column", "# group_column")) else line for line in lines]
+    (folder / "vqa.toml").write_text("\n".join(hidden))
+
+
 def test_contents_that_vqa_toml_hides_are_found_too(tmp_path):
     folder = make_workspace(tmp_path / "w", groups=GROUPS)
-    file = folder / "vqa.toml"
-    text = "".join(
-        'group_column = ""\n' if line.startswith(("group_column", "# group_column")) else line
-        for line in file.read_text().splitlines(keepends=True)
-    )
-    file.write_text(text)
+    hide_contents(folder)
     with pytest.raises(DegenerateDataError, match=r"let group_column in vqa\.toml name the contents"):
         evaluate(folder)
     assert evaluate(folder, allow_leaking=True).leaking
@@ -167,3 +169,35 @@ def test_permuted_labels_leave_nothing_to_find(test_data):
     said = predict_rounds(rounds, [METHODS["blend"]], [], coverage=0.9)["blend"]
     values = [score_predictions(each.test_mos, own.scores).srocc for each, own in zip(rounds, said, strict=True)]
     assert abs(np.median(values)) < 0.08
+
+
+def test_contents_hidden_in_a_dataset_with_official_splits_are_counted_among_its_training_rows(tmp_path):
+    table, folder = tmp_path / "t.npz", tmp_path / "w"
+    split = np.array(["train"] * 30 + ["test"] * 30)
+    pairs = np.array([f"c{row // 2}" for row in range(30)] + [f"d{row}" for row in range(30)])
+    arrays = {f"feat__{name}": block.astype(np.float32) for name, block in BLOCKS.items()}
+    np.savez(table, ids=np.array([f"v{row}" for row in range(N)]), mos=MOS, split=split, group=pairs, **arrays)
+    vqa.import_table(table, "p", folder=folder)
+    hide_contents(folder)
+    with pytest.raises(DegenerateDataError, match="30 videos show 15 contents"):
+        evaluate(folder)
+
+
+def test_models_that_could_not_be_used_are_named_with_the_number_of_splits(tmp_path):
+    flat = {**BLOCKS, "flat": np.ones((N, 4))}
+    report = evaluate(make_workspace(tmp_path / "w", blocks=flat), top_k=0)
+    assert report.selected == "all 3 models"
+    assert "in 2 of 2 splits: " in report.left_out["imported:p/flat"]
+
+
+def test_the_best_single_model_is_sought_among_all(tmp_path):
+    report = evaluate(make_workspace(tmp_path / "w"), top_k=1, criterion="dbi-kmeans", baselines=True, splits=3)
+    chosen_alone, best = (
+        each.summary.median.srocc for each in report.contenders if each.name in ("ridge", "best-single")
+    )
+    assert {name for result in report.splits for name in result.chosen} != {"imported:p/sees"}
+    assert best > chosen_alone
+
+
+def test_a_method_named_twice_stands_once(workspace):
+    assert [each.name for each in evaluate(workspace, methods=("blend", "blend")).contenders] == ["blend"]

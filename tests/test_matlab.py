@@ -202,3 +202,12 @@ def test_what_is_no_matlab_file_is_refused_in_one_line(tmp_path):
         (tmp_path / "bad.mat").write_bytes(content)
         assert message in refusal(tmp_path / "bad.mat")
     assert "the labels can't be read (No such file or directory)" in refusal(tmp_path / "gone.mat")
+
+
+def test_a_small_file_that_unpacks_to_hundreds_of_megabytes_is_refused_unread(tmp_path):
+    from scipy.io import savemat
+
+    savemat(tmp_path / "bomb.mat", {"mos": np.zeros(40_000_000)}, do_compression=True)
+    assert (tmp_path / "bomb.mat").stat().st_size < 1_000_000
+    with pytest.raises(LabelsError, match="holds more than 256 MB once unpacked, too much for labels"):
+        read_matlab_columns(tmp_path / "bomb.mat")

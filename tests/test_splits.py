@@ -67,3 +67,8 @@ def test_the_file_names_videos_and_the_hash_is_that_of_its_bytes(tmp_path):
     written = json.loads(path.read_text(encoding="utf-8"))["splits"]
     assert written[1]["test"] == [f"vidéo {i}" for i in splits[1].test]
     assert len(written[0]["train"]) == 16
+
+
+def test_a_test_fraction_that_leaves_none_to_train_on_is_refused():
+    with pytest.raises(DegenerateDataError, match=r"a test fraction of 0\.99 leaves none of 60 videos or contents"):
+        content_splits(None, 60, count=1, test_fraction=0.99)

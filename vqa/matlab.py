@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.errors import LabelsError
+from vqa.matsize import unpacked_bytes
 
 Hdf5Reader = Callable[[Path], Mapping[str, Any]]
 """Gives the variables of a MATLAB 7.3 file, which is HDF5: arrays as SciPy gives them, structs as mappings."""
@@ -26,6 +28,9 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MATLAB_HEADER = 512
 """MATLAB puts its own header of so many bytes before HDF5's signature."""
 _DEEPEST = 8
+_MOST_BYTES = 256 << 20
+"""Of a file of labels, unpacked: LIVE-VQC's takes 1.5 MB, LSVQ's would take 10."""
+_MOST_SECONDS = 120
 _EXACT = 2**53
 """Below this every whole number is one float64."""
 
@@ -79,11 +84,25 @@ def _is_hdf5(head: bytes) -> bool:
 def _read_apart(file: Path) -> dict[str, list[str]]:
     """Read a file of MATLAB 4 to 7.2 in a process of its own: damaged ones can crash SciPy's reader."""
     try:
-        file.open("rb").close()
+        unpacked = unpacked_bytes(file, limit=_MOST_BYTES)
     except OSError as error:
         raise LabelsError(f"{file}: the labels can't be read ({error.strerror}); check the path") from error
+    except zlib.error:
+        unpacked = 0  # a damaged file: its reader will say so
+    if unpacked > _MOST_BYTES:
+        raise LabelsError(
+            f"{file}: holds more than {_MOST_BYTES >> 20} MB once unpacked, too much for labels; "
+            "save ids and scores alone, or as CSV"
+        )
     command = [sys.executable, "-P", "-m", __name__, str(file.absolute())]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)  # noqa: S603
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=_MOST_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LabelsError(
+            f"{file}: is no MATLAB file that can be read (its reader takes over {_MOST_SECONDS} s); save it as CSV"
+        ) from error
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] if done.returncode > 0 else ["it crashes its reader"]
         raise LabelsError(f"{file}: is no MATLAB file that can be read ({''.join(reason)}); save it again, or as CSV")

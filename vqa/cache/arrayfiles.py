@@ -19,12 +19,10 @@ from scipy.io.matlab import MatReadError
 from vqa.cache.folder import reason_of
 from vqa.cache.hdf5files import read_hdf5
 from vqa.errors import TableError
+from vqa.matsize import unpacked_bytes
 
 MAX_BYTES = 8 << 30
 """Of all arrays of a file, unpacked: a small file may claim any size."""
-
-_CHUNK = 1 << 20
-_MAT_HEADER, _MAT_PACKED = 128, 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,37 +99,9 @@ def _read_npy(file: Path) -> dict[str, Any]:
 def _read_mat(file: Path) -> dict[str, Any]:
     if h5py.is_hdf5(file):
         return read_hdf5(file, max_bytes=MAX_BYTES)
-    _check_size(_unpacked_bytes(file))
+    _check_size(unpacked_bytes(file, limit=MAX_BYTES))
     found = scipy.io.loadmat(file, appendmat=False)
     return {name: _text_of_cells(value) for name, value in found.items() if not name.startswith("__")}
-
-
-def _unpacked_bytes(file: Path) -> int:
-    """Return the size of a MATLAB 5 file once its variables are inflated, counted without keeping them.
-
-    header (128 bytes), then for each variable: type (4 bytes), length (4 bytes), that many bytes
-    """
-    size, total = file.stat().st_size, 0
-    with file.open("rb") as stream:
-        order = {b"IM": "<", b"MI": ">"}.get(stream.read(_MAT_HEADER)[-2:])
-        if order is None:  # MATLAB 4, which packs nothing
-            return size
-        while len(tag := stream.read(8)) == 8 and total <= MAX_BYTES:
-            kind, length = struct.unpack(f"{order}II", tag)
-            if kind == _MAT_PACKED:
-                total += _inflated_bytes(stream.read(min(length, size)))
-            else:
-                total += length
-                stream.seek(length, 1)
-    return total
-
-
-def _inflated_bytes(packed: bytes) -> int:
-    total, inflater = 0, zlib.decompressobj()
-    while packed and not inflater.eof and total <= MAX_BYTES:
-        total += len(inflater.decompress(packed, _CHUNK))
-        packed = inflater.unconsumed_tail
-    return total
 
 
 def _text_of_cells(value: Any) -> Any:

@@ -64,7 +64,10 @@ class Measurer:
         """Measure one candidate."""
         try:
             whole = prepare_candidate(name, block, common_width=self.common_width)
-            return self._line(whole, whole.take(self.rows))
+            sample = whole.take(self.rows)
+            if not np.ptp(sample.space, axis=0).any():
+                raise DegenerateDataError(f"features are the same for all of {len(self.rows)} videos drawn at random")
+            return self._line(whole, sample)
         except DegenerateDataError as error:
             return Refused(name, str(error))
 

@@ -89,7 +89,7 @@ def standardise(values: NDArray[np.floating]) -> NDArray[np.float32]:
     squares = np.zeros(values.shape[1])
     for start in range(0, len(values), _CHUNK_ROWS):  # in parts: no float64 copy of the whole is made
         part = centred[start : start + _CHUNK_ROWS]
-        np.subtract(values[start : start + _CHUNK_ROWS], means, out=part, casting="same_kind")
+        np.subtract(values[start : start + _CHUNK_ROWS], means, out=part, dtype=np.float64, casting="same_kind")
         squares += np.square(part, dtype=np.float64).sum(0)
     deviations = np.sqrt(squares / len(values))
     # A spread below the rounding of the mean is a constant's.
