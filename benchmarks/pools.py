@@ -35,6 +35,11 @@ def read_pool(path: Path) -> FeatureTable:
         return FeatureTable(tuple(file["ids"].tolist()), file["mos"].astype(np.float64), groups, blocks)
 
 
+def training_rows(table: FeatureTable) -> FeatureTable:
+    """Return the training rows of the first benchmark split: what defaults were chosen on."""
+    return table.take(content_splits(table.groups, len(table.ids), count=1)[0].train)
+
+
 def make_rounds(
     table: FeatureTable, splits: int, choose: Choose | None = None, *, by_content: bool = True
 ) -> list[Round]:

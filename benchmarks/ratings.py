@@ -1,6 +1,7 @@
 """Selection and training on real human ratings, from tables of features that others published.
 
     python benchmarks/ratings.py methods POOL.npz         all sets: ours, its parts, the paper's, the baselines
+    python benchmarks/ratings.py methods --inner POOL.npz the same on training rows alone, as choices were made
     python benchmarks/ratings.py icid POOL.npz            the network with and without each term of its loss
     python benchmarks/ratings.py defaults POOL.npz        how the constants were chosen, on training rows alone
     python benchmarks/ratings.py criteria POOL.npz        top-k for every criterion, random choice as the floor
@@ -23,7 +24,7 @@ import click
 import numpy as np
 from criteria import criteria
 from numpy.typing import NDArray
-from pools import BLEND, make_rounds, named, read_pool, run, sroccs, table_of, with_pool
+from pools import BLEND, make_rounds, named, read_pool, run, sroccs, table_of, training_rows, with_pool
 from scipy.stats import loguniform
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.preprocessing import MinMaxScaler
@@ -44,10 +45,13 @@ def main() -> None:
 
 @main.command()
 @with_pool
-def methods(pool: Path, splits: int) -> None:
+@click.option("--inner", is_flag=True, help="On splits of benchmark split 1's training rows, as choices were made.")
+def methods(pool: Path, splits: int, *, inner: bool) -> None:
     """All sets: ours, its parts, the paper's method, and the baselines."""
-    rounds = make_rounds(read_pool(pool), splits)
-    click.echo(f"\n{pool.stem}, all {len(rounds[0].dbis)} sets, {splits} splits:\n")
+    table = training_rows(read_pool(pool)) if inner else read_pool(pool)
+    rounds = make_rounds(table, splits)
+    of = f" of {len(table.ids)} training rows (of benchmark split 1)" if inner else ""
+    click.echo(f"\n{pool.stem}, all {len(rounds[0].dbis)} sets, {splits} splits{of}:\n")
     table_of(
         rounds,
         {
@@ -129,10 +133,11 @@ VARIANTS: dict[str, dict[str, object]] = {
 @with_pool
 def defaults(pool: Path, splits: int) -> None:
     """The network alone with each constant changed, on inner splits of the first benchmark split's training rows."""
-    table = read_pool(pool)
-    rows = content_splits(table.groups, len(table.ids), count=1)[0].train
-    rounds = make_rounds(table.take(rows), splits)
-    click.echo(f"\n{pool.stem}, {splits} splits of {len(rows)} training rows (of benchmark split 1), network alone:\n")
+    table = training_rows(read_pool(pool))
+    rounds = make_rounds(table, splits)
+    click.echo(
+        f"\n{pool.stem}, {splits} splits of {len(table.ids)} training rows (of benchmark split 1), network alone:\n"
+    )
     contenders = {label: named(NETWORK, label, **settings) for label, settings in VARIANTS.items()}
     rules = ("inverse", "softmax", "uniform")
     fusions = {f"weights: {rule}": replace(NETWORK, name=rule, fusion=rule) for rule in rules}

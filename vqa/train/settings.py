@@ -26,7 +26,7 @@ class TrainSettings:
     """Options of training.
 
     The defaults were chosen on inner splits of the training rows of the first benchmark split of KoNViD-1k and
-    LIVE-VQC features; `benchmarks/RESULTS.md` says how.
+    LIVE-VQC features; `benchmarks/RESULTS.md` has the figures.
 
     Raises:
         DegenerateDataError: a value lies outside its range.
