@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import joblib
@@ -82,20 +83,29 @@ def predict_rounds(
     names = [*(method.name for method in methods), *(baseline.name for baseline in baselines)]
     said: dict[str, list[Predictions]] = {name: [] for name in names}
     done, total = 0, len(rounds) * len(said)
-    for batch in _batches(rounds):
-        tests = [each.test_features(each.chosen) for each in batch]
-        for method in methods:
-            jobs = [make_job(each.train(each.chosen), method, each.dbis, each.random_state) for each in batch]
-            fitted = fit_many(jobs, settings=method.settings)
-            pairs = zip(fitted, tests, strict=True)
-            said[method.name] += [each.predict_intervals(test, coverage=coverage) for each, test in pairs]
-            done += len(batch)
-            progress.update("training", done, total)
-        for baseline in baselines:
-            said[baseline.name] += _predict_baseline(baseline, batch)
-            done += len(batch)
-            progress.update("training", done, total)
+    # Networks train on one core; baselines are fitted beside them. One limit around all, so that none lifts another's.
+    with threadpool_limits(1), ThreadPoolExecutor(1) as beside:
+        for batch in _batches(rounds):
+            fitted = [beside.submit(_predict_baseline, baseline, batch) for baseline in baselines]
+            for method in methods:
+                said[method.name] += _predict_method(method, batch, coverage)
+                done += len(batch)
+                progress.update("training", done, total)
+            for baseline, future in zip(baselines, fitted, strict=True):
+                said[baseline.name] += future.result()
+                done += len(batch)
+                progress.update("training", done, total)
     return said
+
+
+def _predict_method(method: Method, rounds: Sequence[Round], coverage: float) -> list[Predictions]:
+    """Train one of our methods on all rounds at once."""
+    jobs = [make_job(each.train(each.chosen), method, each.dbis, each.random_state) for each in rounds]
+    fitted = fit_many(jobs, settings=method.settings)
+    return [
+        regressor.predict_intervals(each.test_features(each.chosen), coverage=coverage)
+        for each, regressor in zip(rounds, fitted, strict=True)
+    ]
 
 
 def _batches(rounds: Sequence[Round]) -> Iterator[list[Round]]:
@@ -116,8 +126,7 @@ def _batches(rounds: Sequence[Round]) -> Iterator[list[Round]]:
 def _predict_baseline(baseline: Baseline, rounds: Sequence[Round]) -> list[Predictions]:
     """Fit a baseline on each round, as many at a time as there are cores."""
     calls = [joblib.delayed(_fit_baseline)(baseline, each) for each in rounds]
-    with threadpool_limits(1):
-        return list(joblib.Parallel(n_jobs=min(len(calls), joblib.cpu_count()), prefer="threads")(calls))
+    return list(joblib.Parallel(n_jobs=min(len(calls), joblib.cpu_count()), prefer="threads")(calls))
 
 
 def _fit_baseline(baseline: Baseline, each: Round) -> Predictions:
