@@ -133,12 +133,15 @@ def hide_contents(folder):
     (folder / "vqa.toml").write_text("\n".join(hidden))
 
 
-def test_contents_that_vqa_toml_hides_are_found_too(tmp_path):
+def test_contents_that_vqa_toml_hides_are_found_too(tmp_path, run: Run):
     folder = make_workspace(tmp_path / "w", groups=GROUPS)
     hide_contents(folder)
     with pytest.raises(DegenerateDataError, match=r"let group_column in vqa\.toml name the contents"):
         evaluate(folder)
     assert evaluate(folder, allow_leaking=True).leaking
+    assert vqa.rank_models(folder, top_k=1).ignored_contents == 10
+    status, out, _ = run("train", "--cached", "-C", folder)
+    assert (status, "note: the labels name 10 contents and vqa.toml says not to read them" in out) == (0, True)
 
 
 def test_a_content_to_each_video_leaks_nothing(tmp_path):

@@ -13,7 +13,7 @@ from vqa.errors import CacheMissError, SelectionError, WorkspaceError
 from vqa.extract.pools import find_row
 from vqa.files import write_text
 from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, require_all
-from vqa.pipeline.opening import open_dataset
+from vqa.pipeline.opening import count_ignored_contents, open_dataset
 from vqa.records import Failure, FeatureTable, Ranked, Ranking
 from vqa.select.comparing import Comparison, compare_candidates
 from vqa.select.criteria import find_criterion
@@ -75,6 +75,8 @@ class Selection:
     """Labelled videos left out because they failed."""
     note: str
     """What the labels are, where they are not people's opinion."""
+    ignored_contents: int = 0
+    """Contents that the labels name and `vqa.toml` says not to read."""
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -256,6 +258,7 @@ def _selection(workspace: Workspace, comparison: Comparison, training: _Training
         unmeasured=comparison.unmeasured,
         failures=training.found.failures,
         note=workspace.dataset.note,
+        ignored_contents=count_ignored_contents(workspace, training.found.ids),
     )
 
 

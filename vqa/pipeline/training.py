@@ -13,7 +13,7 @@ from vqa.errors import DegenerateDataError
 from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.extraction import extract_features
 from vqa.pipeline.features import look_up, read_table, require_all
-from vqa.pipeline.opening import open_dataset
+from vqa.pipeline.opening import count_ignored_contents, open_dataset
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.ranking import SelectionRow, find_stored, read_selection
 from vqa.records import Failure, FeatureTable, is_imported
@@ -38,6 +38,8 @@ class TrainingReport:
     """Epochs each restart kept: by its inner validation rows, or all of them where rows are too few to hold any out."""
     failures: tuple[Failure, ...]
     """Training videos left out because they failed."""
+    ignored_contents: int
+    """Contents that the labels name and `vqa.toml` says not to read."""
 
 
 def train_regressor(
@@ -79,6 +81,7 @@ def train_regressor(
         weights={row.name: weight for row, weight in zip(chosen, weights, strict=True)},
         epochs=fitted.epochs,
         failures=found.failures,
+        ignored_contents=count_ignored_contents(workspace, table.ids),
     )
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from vqa.settings import CRITERIA
-from vqa.tables.shared import print_failures, say_note
+from vqa.tables.shared import print_failures, say_ignored, say_note
 from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def print_selection(selection: Selection) -> None:
         say(f"note: {merge}")
     for name, reason in selection.left_out.items():
         say(f"not ranked: {name}: {reason}")
+    say_ignored(selection.ignored_contents)
     say_note(selection.note)
     print_failures(selection.failures)
 

@@ -28,6 +28,15 @@ def print_failures(failures: Sequence[Failure]) -> None:
         say(f"... and {len(failures) - _SHOWN} more; all are in the cache's folder `failures`")
 
 
+def say_ignored(contents: int) -> None:
+    """Say that contents are known and not read, and what that does."""
+    if contents:
+        say(
+            f"note: the labels name {contents} contents and vqa.toml says not to read them; held-out figures and "
+            "intervals come from rows whose content was trained on; remove group_column"
+        )
+
+
 def say_note(note: str) -> None:
     """Say what the labels are, where a workspace notes it."""
     if note:

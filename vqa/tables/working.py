@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vqa.tables.shared import print_failures, say_note, some_names
+from vqa.tables.shared import print_failures, say_ignored, say_note, some_names
 from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def print_training(report: TrainingReport) -> None:
     """Print what was trained."""
     weights = ", ".join(f"{name} {weight:.2f}" for name, weight in report.weights.items())
     say(f"{report.bundle}: trained on {report.videos} videos by {report.method}; weights {weights}")
+    say_ignored(report.ignored_contents)
     print_failures(report.failures)
     say("How good it is on videos it has not seen: `vqa evaluate`")
 
