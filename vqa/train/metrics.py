@@ -127,8 +127,8 @@ def _fitted(mos: Floats, predicted: Floats) -> Floats:
     """
     start = (mos.max(), mos.min(), predicted.mean(), 0.5)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", OptimizeWarning)  # about the covariance, which is not used
+        with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
+            warnings.simplefilter("ignore", OptimizeWarning)  # about the covariance, which is not used and may overflow
             best, _ = curve_fit(_logistic, predicted, mos, p0=start, jac=_logistic_slopes, maxfev=_MOST_EVALUATIONS)
     except (RuntimeError, TypeError):  # not converged; fewer rows than parameters
         return _on_line(mos, predicted)
