@@ -79,7 +79,10 @@ def _most(orders: Orders, fused: int) -> str:
 
 
 def _random(table: FeatureTable, splits: int, k: int, contender: Method | Baseline) -> str:
-    """Return the mean over draws of the median SROCC of k sets drawn at random."""
+    """Return the mean over draws of the median SROCC of k sets drawn at random in each split."""
     names = np.array(list(table.blocks))
-    draws = [np.random.default_rng(draw).permutation(names).tolist() for draw in range(DRAWS)]
-    return f"{np.mean([np.median(_fused(table, splits, [draw] * splits, k, contender)) for draw in draws]):.3f}"
+    medians = []
+    for draw in range(DRAWS):
+        orders = [np.random.default_rng([draw, split]).permutation(names).tolist() for split in range(splits)]
+        medians.append(np.median(_fused(table, splits, orders, k, contender)))
+    return f"{np.mean(medians):.3f}"
