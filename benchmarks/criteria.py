@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,12 +17,11 @@ import numpy as np
 from pools import BLEND, make_rounds, read_pool, run, sroccs, with_pool
 from scipy.stats import spearmanr
 
-from vqa.records import FeatureTable
+from vqa.pipeline.contest import Round
 from vqa.select.criteria import CRITERIA
 from vqa.select.ranking import rank_candidates
 from vqa.train.baselines import BASELINES, Baseline
 from vqa.train.methods import Method
-from vqa.train.splits import content_splits
 
 DRAWS = 20
 RIDGE = BASELINES["ridge"]
@@ -36,35 +36,40 @@ Orders = Sequence[Sequence[str]]
 def criteria(pool: Path, splits: int, fused: int) -> None:
     """Top-k for every criterion fused by RidgeCV, and one k fused by ours; random choice as the floor."""
     table = read_pool(pool)
+    rounds = make_rounds(table, splits)
     sizes = [k for k in (1, 2, 3, 4, 6, 8) if k < len(table.blocks)]
-    alone = {name: _fused(table, splits, [[name]] * splits, 1, RIDGE) for name in table.blocks}
+    alone = {name: _fused(rounds, [[name]] * splits, 1, RIDGE) for name in table.blocks}
     click.echo(f"\n{pool.stem}, {splits} splits, median SROCC of the k sets chosen inside each split:\n")
     heads = [f"RidgeCV, k = {k}" for k in sizes]
     click.echo(f"| criterion | {' | '.join(heads)} | blend, k = {fused} | order | chosen most | ms a split |")
     click.echo("|---" * (len(sizes) + 5) + "|")
     for criterion in CRITERIA:
         started = time.perf_counter()
-        orders = _orders(table, splits, criterion)
+        orders = _orders(rounds, criterion)
         cost = 1000 * (time.perf_counter() - started) / splits
-        cells = [f"{np.median(_fused(table, splits, orders, k, RIDGE)):.3f}" for k in sizes]
-        ours = f"{np.median(_fused(table, splits, orders, fused, BLEND)):.3f}"
+        cells = [f"{np.median(_fused(rounds, orders, k, RIDGE)):.3f}" for k in sizes]
+        ours = f"{np.median(_fused(rounds, orders, fused, BLEND)):.3f}"
         agreement = np.mean([_agreement(order, alone, number) for number, order in enumerate(orders)])
         click.echo(
             f"| {criterion} | {' | '.join(cells)} | {ours} | {agreement:.2f} | {_most(orders, fused)} | {cost:.0f} |"
         )
-    cells = [_random(table, splits, k, RIDGE) for k in sizes]
-    click.echo(f"| random, mean of {DRAWS} | {' | '.join(cells)} | {_random(table, splits, fused, BLEND)} | | | |")
+    cells = [_random(rounds, k, RIDGE) for k in sizes]
+    click.echo(f"| random, mean of {DRAWS} | {' | '.join(cells)} | {_random(rounds, fused, BLEND)} | | | |")
 
 
-def _orders(table: FeatureTable, splits: int, criterion: str) -> list[tuple[str, ...]]:
-    parts, count = content_splits(table.groups, len(table.ids), count=splits), len(table.blocks)
-    return [rank_candidates(table.take(split.train), criterion=criterion, top_k=count).best(count) for split in parts]
+def _orders(rounds: Sequence[Round], criterion: str) -> list[tuple[str, ...]]:
+    orders = []
+    for each in rounds:
+        count = len(each.source.blocks)
+        train = each.source.take(each.train_rows)
+        orders.append(rank_candidates(train, criterion=criterion, top_k=count).best(count))
+    return orders
 
 
-def _fused(table: FeatureTable, splits: int, orders: Orders, k: int, contender: Method | Baseline) -> list[float]:
+def _fused(rounds: Sequence[Round], orders: Orders, k: int, contender: Method | Baseline) -> list[float]:
     """Return each split's SROCC of the first k sets, fused."""
-    rounds = make_rounds(table, splits, lambda _, number: tuple(orders[number][:k]))
-    return sroccs(rounds, run(rounds, contender)[0])
+    chosen = [replace(each, chosen=tuple(order[:k])) for each, order in zip(rounds, orders, strict=True)]
+    return sroccs(chosen, run(chosen, contender)[0])
 
 
 def _agreement(order: Sequence[str], alone: dict[str, list[float]], number: int) -> float:
@@ -78,11 +83,11 @@ def _most(orders: Orders, fused: int) -> str:
     return most + (f"; saliency224 in {counts['saliency224']}" if counts["saliency224"] else "")
 
 
-def _random(table: FeatureTable, splits: int, k: int, contender: Method | Baseline) -> str:
+def _random(rounds: Sequence[Round], k: int, contender: Method | Baseline) -> str:
     """Return the mean over draws of the median SROCC of k sets drawn at random in each split."""
-    names = np.array(list(table.blocks))
+    names = np.array(list(rounds[0].source.blocks))
     medians = []
     for draw in range(DRAWS):
-        orders = [np.random.default_rng([draw, split]).permutation(names).tolist() for split in range(splits)]
-        medians.append(np.median(_fused(table, splits, orders, k, contender)))
+        orders = [np.random.default_rng([draw, split]).permutation(names).tolist() for split in range(len(rounds))]
+        medians.append(np.median(_fused(rounds, orders, k, contender)))
     return f"{np.mean(medians):.3f}"

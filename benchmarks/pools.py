@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from vqa.pipeline.contest import Round, predict_rounds
+from vqa.pipeline.contest import Round, measure, predict_rounds, share_covered
 from vqa.records import FeatureTable
 from vqa.select.ranking import rank_candidates
 from vqa.train.baselines import Baseline
 from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
 from vqa.train.methods import METHODS, Method
-from vqa.train.metrics import score_predictions, summarise
+from vqa.train.metrics import summarise
 from vqa.train.paired import compare_paired
 from vqa.train.splits import content_splits
 
@@ -49,17 +49,16 @@ def make_rounds(
     for number, split in enumerate(parts):
         train = table.take(split.train)
         ranking = rank_candidates(train)
-        dbis = {row.name: row.dbi for row in ranking.rows}
-        names = choose(train, number) if choose else tuple(name for name in table.blocks if name in dbis)
+        usable = {row.name for row in ranking.rows}
+        chosen = choose(train, number) if choose else tuple(name for name in table.blocks if name in usable)
         rounds.append(
             Round(
                 source=table,
                 train_rows=split.train,
                 target=table,
                 test_rows=split.test,
-                chosen=names,
-                usable=tuple(dbis),
-                dbis=tuple(dbis[name] for name in names),
+                ranking=ranking,
+                chosen=chosen,
                 random_state=number,
             )
         )
@@ -68,8 +67,7 @@ def make_rounds(
 
 def sroccs(rounds: Sequence[Round], said: Sequence[Predictions]) -> list[float]:
     """Return each split's SROCC."""
-    pairs = zip(rounds, said, strict=True)
-    return [score_predictions(each.test_mos, own.scores).srocc for each, own in pairs]
+    return [metrics.srocc for metrics in measure(rounds, said)]
 
 
 def run(rounds: Sequence[Round], contender: Method | Baseline) -> tuple[list[Predictions], float]:
@@ -85,7 +83,7 @@ def table_of(rounds: Sequence[Round], contenders: dict[str, Method | Baseline], 
     measured, rows = {}, []
     for label, contender in contenders.items():
         said, seconds = run(rounds, contender)
-        metrics = [score_predictions(each.test_mos, own.scores) for each, own in zip(rounds, said, strict=True)]
+        metrics = measure(rounds, said)
         measured[label] = [each.srocc for each in metrics]
         rows.append((label, summarise(metrics), covered(rounds, said), seconds))
     leader = first or next(iter(measured))
@@ -103,10 +101,8 @@ def table_of(rounds: Sequence[Round], contenders: dict[str, Method | Baseline], 
 
 def covered(rounds: Sequence[Round], said: Sequence[Predictions]) -> str:
     """Say how many of the test MOS lie in their interval."""
-    if not all(np.isfinite(own.low).all() for own in said):
-        return "-"
-    inside = [(own.low <= each.test_mos) & (each.test_mos <= own.high) for each, own in zip(rounds, said, strict=True)]
-    return f"{100 * np.concatenate(inside).mean():.1f}"
+    share = share_covered(rounds, said)
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def named(base: Method, name: str, **settings: object) -> Method:

@@ -167,8 +167,8 @@ def test_permuted_labels_leave_nothing_to_find(test_data):
         # Dealt out anew for each split: one deal may agree with a feature by chance, and splits share most rows.
         table = replace(table, mos=np.random.default_rng(number).permutation(mos))
         train = table.take(split.train)
-        chosen = rank_candidates(train).best(4)
-        rounds.append(Round(table, split.train, table, split.test, chosen, chosen, (1.0,) * 4, number))
+        ranking = rank_candidates(train)
+        rounds.append(Round(table, split.train, table, split.test, ranking, ranking.best(4), number))
     said = predict_rounds(rounds, [METHODS["blend"]], [], coverage=0.9)["blend"]
     values = [score_predictions(each.test_mos, own.scores).srocc for each, own in zip(rounds, said, strict=True)]
     assert abs(np.median(values)) < 0.08

@@ -23,12 +23,11 @@ def read_pool(file):
 def sroccs(table, names, contenders):
     """Return each contender's SROCC on the first 10 benchmark splits, by its name."""
     parts = content_splits(None, len(table.ids), count=10)
-    rounds = [
-        Round(
-            table, part.train, table, part.test, names(table.take(part.train), number), tuple(table.blocks), (), number
-        )
-        for number, part in enumerate(parts)
-    ]
+    rounds = []
+    for number, part in enumerate(parts):
+        train = table.take(part.train)
+        ranking = rank_candidates(train)
+        rounds.append(Round(table, part.train, table, part.test, ranking, names(train, number), number))
     methods = [each for each in contenders if each.name in METHODS]
     others = [each for each in contenders if each.name not in METHODS]
     said = predict_rounds(rounds, methods, others, coverage=0.9)

@@ -13,12 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.training import make_job
-from vqa.records import FeatureTable
-from vqa.train.baselines import Baseline
+from vqa.records import FeatureTable, Ranking
+from vqa.train.baselines import BASELINES, Baseline
 from vqa.train.fitted import Predictions
 from vqa.train.fitting import fit_many
-from vqa.train.methods import DEFAULT_METHOD, METHODS, Method
+from vqa.train.methods import DEFAULT_METHOD, METHODS, Method, find_method
+from vqa.train.metrics import Metrics, score_predictions
 from vqa.train.table import join_blocks
+from vqa.workspace import TrainSettings
 
 _BYTES_AT_ONCE = 1 << 29
 """Features of splits that train together."""
@@ -33,13 +35,22 @@ class Round:
     target: FeatureTable
     """The table of the test rows; the source, unless it is another dataset."""
     test_rows: NDArray[np.intp]
+    ranking: Ranking
+    """Of the candidates, on the training rows."""
     chosen: tuple[str, ...]
-    """Candidates that were selected on the training rows."""
-    usable: tuple[str, ...]
-    """All that could be ranked there."""
-    dbis: tuple[float, ...]
-    """Of the chosen candidates, on the training rows."""
+    """Those that were selected."""
     random_state: int
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """All candidates that could be ranked."""
+        return tuple(row.name for row in self.ranking.rows)
+
+    @property
+    def dbis(self) -> tuple[float, ...]:
+        """Of the chosen candidates, on the training rows."""
+        dbis = {row.name: row.dbi for row in self.ranking.rows}
+        return tuple(dbis[name] for name in self.chosen)
 
     @property
     def test_ids(self) -> tuple[str, ...]:
@@ -58,6 +69,42 @@ class Round:
     def test_features(self, names: tuple[str, ...]) -> NDArray[np.float32]:
         """Return the test rows' features of some candidates, side by side."""
         return join_blocks(self.target.keep(names).take(self.test_rows)).features
+
+
+@dataclass(frozen=True)
+class Entrants:
+    """Who takes part."""
+
+    methods: tuple[Method, ...]
+    """Ours; the others are compared with the first."""
+    baselines: tuple[Baseline, ...]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """One line for tables, by name."""
+        return {each.name: each.title for each in self.methods} | {each.name: each.title for each in self.baselines}
+
+
+def find_entrants(settings: TrainSettings, methods: Sequence[str], *, baselines: bool) -> Entrants:
+    """Return the methods of some names, by default that of the workspace, and all baselines or none."""
+    names = dict.fromkeys(methods or (settings.method,))
+    used = tuple(find_method(name, settings.overrides) for name in names)
+    return Entrants(used, tuple(BASELINES.values()) if baselines else ())
+
+
+def measure(rounds: Sequence[Round], said: Sequence[Predictions]) -> tuple[Metrics, ...]:
+    """Compare what a method says with the MOS of each round's test rows."""
+    return tuple(score_predictions(each.test_mos, own.scores) for each, own in zip(rounds, said, strict=True))
+
+
+def share_covered(rounds: Sequence[Round], said: Sequence[Predictions]) -> float | None:
+    """Return the share of test MOS in their interval over all rounds, None where intervals are unknown."""
+    inside = [
+        (own.low <= each.test_mos) & (each.test_mos <= own.high)
+        for each, own in zip(rounds, said, strict=True)
+        if np.isfinite(own.low).all()
+    ]
+    return float(np.concatenate(inside).mean()) if inside else None
 
 
 def predict_rounds(

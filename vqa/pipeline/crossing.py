@@ -17,16 +17,14 @@ from vqa.cache.store import FeatureStore, filling_command
 from vqa.dataset import Dataset, VideoRow
 from vqa.errors import CacheMissError, DegenerateDataError
 from vqa.files import write_text
-from vqa.pipeline.contest import Round, predict_rounds
-from vqa.pipeline.features import current_candidates, look_up, read_table, require_all
+from vqa.pipeline.contest import Round, find_entrants, measure, predict_rounds
+from vqa.pipeline.features import current_candidates, look_up, read_table, run_on_all
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.progress import SILENT, Progress
-from vqa.pipeline.ranking import RankedTable, rank_table, read_training_table
+from vqa.pipeline.ranking import RankedTable, choose_models, read_training_table
 from vqa.records import FeatureTable
-from vqa.train.baselines import BASELINES
 from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
-from vqa.train.methods import find_method
-from vqa.train.metrics import Metrics, score_predictions
+from vqa.train.metrics import Metrics
 from vqa.workspace import Workspace, open_workspace
 
 
@@ -95,30 +93,23 @@ def evaluate_on(
     """
     workspace, tested = open_workspace(folder), open_workspace(other)
     settings = workspace.train
-    used = [find_method(name, settings.overrides) for name in dict.fromkeys(methods or (settings.method,))]
-    others = list(BASELINES.values()) if baselines else []
+    entrants = find_entrants(settings, methods, baselines=baselines)
     ranked = read_training_table(workspace)
     test = _read_test(tested, ranked)
-    count = workspace.select.top_k if top_k is None else top_k
     shared = ranked.table.keep(tuple(test.table.blocks))
-    ranking = rank_table(workspace, shared, top_k=count or len(shared.blocks), criterion=criterion)
-    names = ranking.best(count or len(ranking.rows))
-    dbis = {row.name: row.dbi for row in ranking.rows}
+    ranking, chosen = choose_models(workspace, shared, top_k=top_k, criterion=criterion)
     single = Round(
         source=shared,
         train_rows=np.arange(len(shared.ids)),
         target=test.table,
         test_rows=np.arange(len(test.table.ids)),
-        chosen=names,
-        usable=tuple(dbis),
-        dbis=tuple(dbis[name] for name in names),
+        ranking=ranking,
+        chosen=chosen,
         random_state=settings.random_state,
     )
-    said = predict_rounds([single], used, others, coverage=DEFAULT_COVERAGE, progress=progress)
-    titles = {each.name: each.title for each in used} | {each.name: each.title for each in others}
+    said = predict_rounds([single], entrants.methods, entrants.baselines, coverage=DEFAULT_COVERAGE, progress=progress)
     contenders = tuple(
-        CrossContender(name, titles[name], score_predictions(test.table.mos, own[0].scores))
-        for name, own in said.items()
+        CrossContender(name, entrants.titles[name], measure([single], own)[0]) for name, own in said.items()
     )
     results = (
         workspace.results_dir
@@ -132,7 +123,7 @@ def evaluate_on(
         test_videos=len(test.table.ids),
         test_part=test.part,
         in_both=test.in_both,
-        chosen=names,
+        chosen=chosen,
         not_in_both=test.not_in_both,
         falling=contenders[0].metrics.srocc < 0,
         note=workspace.dataset.note,
@@ -166,10 +157,7 @@ def _read_test(tested: Workspace, ranked: RankedTable) -> _Test:
             f"run {filling_command(list(known)[:3])} there"
         )
     found = look_up(tested, store, rows, shared)
-    whole = [stored for stored in shared if not found.lacking[stored.record.name]]
-    if not whole:
-        require_all(found, shared)
-    shared = whole
+    shared = run_on_all(found, shared)
     table = read_table(store, rows, found, shared)
     twice = _trained_on(table, ranked.table)
     if twice.all():

@@ -10,23 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.errors import DegenerateDataError
-from vqa.pipeline.contest import Round, predict_rounds
+from vqa.pipeline.contest import Round, find_entrants, measure, predict_rounds, share_covered
 from vqa.pipeline.evaluation_files import write_evaluation
 from vqa.pipeline.opening import count_ignored_contents
 from vqa.pipeline.progress import SILENT, Progress
-from vqa.pipeline.ranking import rank_table, read_training_table
+from vqa.pipeline.ranking import choose_models, read_training_table
 from vqa.pipeline.training import data_sha256
 from vqa.records import FeatureTable, Split
-from vqa.train.baselines import BASELINES
 from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
-from vqa.train.methods import find_method
-from vqa.train.metrics import Metrics, Summary, score_predictions, summarise
+from vqa.train.metrics import Metrics, Summary, summarise
 from vqa.train.paired import Paired, compare_paired
 from vqa.train.splits import content_splits, write_splits
 from vqa.workspace import Workspace, open_workspace
-
-ALL = 0
-"""As a number to select: all candidates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +121,7 @@ def evaluate_workspace(
     """
     workspace = open_workspace(folder)
     settings = workspace.train
-    used = [find_method(name, settings.overrides) for name in dict.fromkeys(methods or (settings.method,))]
+    entrants = find_entrants(settings, methods, baselines=baselines)
     ranked = read_training_table(workspace)
     table = ranked.table
     groups = len(set(table.groups)) if table.groups else count_ignored_contents(workspace, table.ids)
@@ -139,27 +134,25 @@ def evaluate_workspace(
         test_fraction=settings.test_fraction,
         random_state=settings.random_state,
     )
-    count = workspace.select.top_k if top_k is None else top_k
-    rounds, refused = _choose(workspace, table, parts, count, criterion, progress)
-    others = list(BASELINES.values()) if baselines else []
-    said = predict_rounds(rounds, used, others, coverage=DEFAULT_COVERAGE, progress=progress)
-    titles = {each.name: each.title for each in used} | {each.name: each.title for each in others}
+    rounds, refused = _choose(workspace, table, parts, top_k, criterion, progress)
+    said = predict_rounds(rounds, entrants.methods, entrants.baselines, coverage=DEFAULT_COVERAGE, progress=progress)
+    contenders = _contenders(rounds, said, entrants.titles)
+    first = said[contenders[0].name]
     results_dir = workspace.results_dir / "leaking" if leaking else workspace.results_dir
     splits_file = results_dir / "splits.json"
     splits_sha256 = write_splits(splits_file, parts, table.ids)
-    results = _results(rounds, said[used[0].name])
     report = EvaluationReport(
-        splits=results,
-        contenders=_contenders(rounds, said, titles),
+        splits=_results(rounds, first, contenders[0].metrics),
+        contenders=contenders,
         videos=len(table.ids),
         groups=groups,
         by_content=by_content,
         leaking=leaking,
-        selected=_in_words(workspace, rounds, count, criterion),
+        selected=_in_words(rounds),
         left_out={**ranked.left_out, **refused},
         test_fraction=settings.test_fraction,
         coverage=DEFAULT_COVERAGE,
-        covered=_covered(results),
+        covered=share_covered(rounds, first),
         note=workspace.dataset.note,
         splits_sha256=splits_sha256,
         files=(splits_file, results_dir / "metrics.csv", results_dir / "predictions.csv"),
@@ -191,7 +184,7 @@ def _choose(
     workspace: Workspace,
     table: FeatureTable,
     parts: Sequence[Split],
-    top_k: int,
+    top_k: int | None,
     criterion: str | None,
     progress: Progress,
 ) -> tuple[list[Round], dict[str, str]]:
@@ -203,19 +196,15 @@ def _choose(
     rounds: list[Round] = []
     refused: dict[str, list[str]] = {}
     for number, split in enumerate(parts):
-        train = table.take(split.train)
-        ranking = rank_table(workspace, train, top_k=top_k or len(train.blocks), criterion=criterion)
-        names = ranking.best(top_k or len(ranking.rows))
-        dbis = {row.name: row.dbi for row in ranking.rows}
+        ranking, chosen = choose_models(workspace, table.take(split.train), top_k=top_k, criterion=criterion)
         rounds.append(
             Round(
                 source=table,
                 train_rows=split.train,
                 target=table,
                 test_rows=split.test,
-                chosen=names,
-                usable=tuple(dbis),
-                dbis=tuple(dbis[name] for name in names),
+                ranking=ranking,
+                chosen=chosen,
                 random_state=workspace.train.random_state + number,
             )
         )
@@ -226,15 +215,18 @@ def _choose(
     return rounds, told
 
 
-def _in_words(workspace: Workspace, rounds: Sequence[Round], top_k: int, criterion: str | None) -> str:
+def _in_words(rounds: Sequence[Round]) -> str:
     fewest, most = (function(len(each.usable) for each in rounds) for function in (min, max))
     candidates = f"{most}" if fewest == most else f"{fewest} to {most}"
-    if top_k == ALL or top_k >= most:
+    if all(len(each.chosen) == len(each.usable) for each in rounds):
         return f"all {candidates} models"
-    return f"{top_k} of {candidates} models chosen in each split by {criterion or workspace.select.criterion}"
+    count = max(len(each.chosen) for each in rounds)
+    return f"{count} of {candidates} models chosen in each split by {rounds[0].ranking.criterion}"
 
 
-def _results(rounds: Sequence[Round], said: Sequence[Predictions]) -> tuple[SplitResult, ...]:
+def _results(
+    rounds: Sequence[Round], said: Sequence[Predictions], measured: Sequence[Metrics]
+) -> tuple[SplitResult, ...]:
     return tuple(
         SplitResult(
             chosen=each.chosen,
@@ -243,9 +235,9 @@ def _results(rounds: Sequence[Round], said: Sequence[Predictions]) -> tuple[Spli
             predicted=own.scores,
             low=own.low,
             high=own.high,
-            metrics=score_predictions(each.test_mos, own.scores),
+            metrics=metrics,
         )
-        for each, own in zip(rounds, said, strict=True)
+        for each, own, metrics in zip(rounds, said, measured, strict=True)
     )
 
 
@@ -253,12 +245,7 @@ def _contenders(
     rounds: Sequence[Round], said: dict[str, list[Predictions]], titles: dict[str, str]
 ) -> tuple[Contender, ...]:
     """Measure each method on every split, and the first against each other."""
-    measured = {
-        name: tuple(
-            score_predictions(each.test_mos, predictions.scores) for each, predictions in zip(rounds, own, strict=True)
-        )
-        for name, own in said.items()
-    }
+    measured = {name: measure(rounds, own) for name, own in said.items()}
     first = next(iter(measured))
     return tuple(
         Contender(
@@ -272,11 +259,3 @@ def _contenders(
         )
         for name, metrics in measured.items()
     )
-
-
-def _covered(results: Sequence[SplitResult]) -> float | None:
-    """Return the share of test rows whose MOS lies in their interval, over all splits."""
-    inside = [
-        (result.low <= result.mos) & (result.mos <= result.high) for result in results if np.isfinite(result.low).all()
-    ]
-    return float(np.concatenate(inside).mean()) if inside else None

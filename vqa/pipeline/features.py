@@ -129,6 +129,18 @@ def read_table(
     return FeatureTable(tuple(row.id for row in used), mos, groups, blocks)
 
 
+def run_on_all(found: CachedRows, candidates: Sequence[StoredCandidate]) -> list[StoredCandidate]:
+    """Return the candidates that were run on all rows.
+
+    Raises:
+        CacheMissError: there is none.
+    """
+    whole = [stored for stored in candidates if not found.lacking[stored.record.name]]
+    if not whole:
+        require_all(found, candidates)
+    return whole
+
+
 def require_all(found: CachedRows, candidates: Sequence[StoredCandidate]) -> None:
     """Refuse to go on where a candidate was never run on some rows.
 

@@ -12,13 +12,13 @@ from vqa.dataset import VideoRow
 from vqa.errors import CacheMissError, SelectionError, WorkspaceError
 from vqa.extract.pools import find_row
 from vqa.files import write_text
-from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, require_all
+from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, run_on_all
 from vqa.pipeline.opening import count_ignored_contents, open_dataset
 from vqa.records import Failure, FeatureTable, Ranked, Ranking
 from vqa.select.comparing import Comparison, compare_candidates
 from vqa.select.criteria import find_criterion
 from vqa.select.measuring import NamedBlock
-from vqa.select.ranking import RankingOptions, rank_candidates
+from vqa.select.ranking import RankingOptions, rank_by
 from vqa.workspace import Workspace, open_workspace
 
 SELECTION_SCHEMA = 2
@@ -148,20 +148,20 @@ def rank_models(
     return selection
 
 
-def rank_table(
-    workspace: Workspace, table: FeatureTable, *, top_k: int | None = None, criterion: str | None = None
-) -> Ranking:
-    """Rank a table's candidates, with the workspace's settings where none are given; used on training rows only."""
-    options = _options(workspace, top_k=top_k, criterion=criterion)
-    return rank_candidates(
-        table,
-        criterion=options.criterion,
-        bins=options.bins,
-        bin_rule=options.bin_rule,
-        common_width=options.common_width,
-        random_state=options.random_state,
-        top_k=options.top_k,
-    )
+def choose_models(
+    workspace: Workspace, table: FeatureTable, *, top_k: int | None, criterion: str | None
+) -> tuple[Ranking, tuple[str, ...]]:
+    """Rank a table's candidates and choose the best; used on training rows only.
+
+    Args:
+        workspace: Its settings hold where none are given.
+        table: Training rows.
+        top_k: How many to choose, 0 or more than there are for all.
+        criterion: What they are ranked by.
+    """
+    count = (workspace.select.top_k if top_k is None else top_k) or len(table.blocks)
+    ranking = rank_by(table, _options(workspace, top_k=count, criterion=criterion))
+    return ranking, ranking.best(count)
 
 
 def read_training_table(workspace: Workspace) -> RankedTable:
@@ -196,9 +196,7 @@ def _training_rows(workspace: Workspace) -> _TrainingRows:
     rows = open_dataset(workspace).training_rows()
     candidates = current_candidates(store, workspace)
     found = look_up(workspace, store, rows, candidates)
-    whole = {stored.record.name: stored for stored in candidates if not found.lacking[stored.record.name]}
-    if not whole:
-        require_all(found, candidates)
+    whole = {stored.record.name: stored for stored in run_on_all(found, candidates)}
     left_out = {
         name: f"not run on {len(ids)} of {len(rows)} videos; run {filling_command([name])}"
         for name, ids in found.lacking.items()

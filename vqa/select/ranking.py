@@ -79,7 +79,12 @@ def rank_candidates(
         SelectionError: no such criterion, or no candidate fits the budget.
     """
     options = RankingOptions(criterion, bins, bin_rule, common_width, random_state, top_k, budget_ms)
-    costs, wanted = cost_ms or {}, find_criterion(criterion)
+    return rank_by(table, options, cost_ms=cost_ms)
+
+
+def rank_by(table: FeatureTable, options: RankingOptions, *, cost_ms: Mapping[str, float] | None = None) -> Ranking:
+    """Do what `rank_candidates` does, with its options in one value."""
+    costs, wanted = cost_ms or {}, find_criterion(options.criterion)
     measurer, clusters = make_measurer(table, options, (find_criterion("dbi"), wanted))
     names, unpriced = split_by_price(table.blocks, costs, options)
     with one_thread().limit(limits=1):
