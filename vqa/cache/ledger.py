@@ -57,15 +57,15 @@ class Ledger:
             self._append({"resolved": values})
 
     def forget(self, fingerprint: str) -> int:
-        """Cancel all that stands against a candidate; return how many failures that were.
+        """Cancel all that stands against one candidate alone; return how many failures that were.
 
         Raises:
             CacheError: the ledger can't be read or written.
         """
-        mine = [failure for failure in self.open_failures() if failure.fingerprint == fingerprint]
-        for failure in mine:
-            self._append({"resolved": {"key": failure.key, "fingerprint": fingerprint, "video": failure.video}})
-        return len(mine)
+        count = sum(identity[2] == fingerprint for identity in self._state())
+        if count:
+            self._append({"forgotten": fingerprint})
+        return count
 
     def open_failures(self) -> tuple[Failure, ...]:
         """Return all failures that nothing has cancelled, in the order they were first met.
@@ -129,6 +129,9 @@ def _apply(state: dict[tuple[str, str, str], Failure], line: dict[str, Any]) -> 
             state[_identity(failure)] = failure
         case {"resolved": {"key": str(), "fingerprint": str(), "video": str()} as values}:
             for identity in list(filter(_resolved_by(values), state)):
+                del state[identity]
+        case {"forgotten": str(fingerprint)}:
+            for identity in [identity for identity in state if identity[2] == fingerprint]:
                 del state[identity]
 
 
