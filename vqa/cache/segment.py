@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,7 +170,7 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
     """
     first, last = min(positions), max(positions)
     start, stop = int(segment.offsets[first]), int(segment.offsets[last + 1])
-    with _opened(segment.path) as datasets:
+    with _opened(segment.path, ("keys", "offsets", "features", "pts_seconds")) as datasets:
         _check_unchanged(segment, datasets, first, last)
         values, pts_seconds = datasets["features"][start:stop], datasets["pts_seconds"][start:stop]
         videos: list[Features] = []
@@ -184,12 +184,12 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[dict[str, h5py.Dataset]]:
-    """Give a segment's datasets; whatever is wrong with the file, inside the block too, becomes a CacheError."""
+def _opened(path: Path, names: Iterable[str] = tuple(_KINDS)) -> Iterator[dict[str, h5py.Dataset]]:
+    """Give datasets of a segment; whatever is wrong with the file, inside the block too, becomes a CacheError."""
     try:
         # Without HDF5's locks: the file never changes, and read-only disks and network folders refuse them.
         with h5py.File(path, "r", locking=False) as file:
-            here = [name for name in _KINDS if name not in _MAY_LACK or name in file]
+            here = [name for name in names if name not in _MAY_LACK or name in file]
             yield {name: _plain(file, name, path.stat().st_size) for name in here}
     except FileNotFoundError as error:
         raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
