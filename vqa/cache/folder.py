@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from vqa.errors import CacheError
-from vqa.files import sync_folder, write_text
+from vqa.files import sweep_temporaries, sync_folder, write_text
 
 
 def make_folder(root: Path, folder: Path) -> None:
     """Make `folder` inside the cache folder `root`, ready to be written to.
 
-    Git is told to leave the whole cache alone when it is first made.
+    Git is told to leave the whole cache alone when it is first made. What dead writers left in either is removed.
 
     Raises:
         CacheError: the folder can't be made or written to.
@@ -27,6 +27,7 @@ def make_folder(root: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for path in dict.fromkeys([folder, root]):  # another process may have made it and not synced its name yet
             sync_folder(path.parent)
+            sweep_temporaries(path)
         ignore = root / ".gitignore"
         if not ignore.exists():
             write_text(ignore, "*\n")
