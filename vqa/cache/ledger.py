@@ -102,7 +102,8 @@ class Ledger:
         try:
             append_line(self._file, {"written_ns": self._last_ns, **line}, sync=True)
         except OSError as error:
-            raise not_writable(self._file, error) from error
+            file, self._file = self._file, None  # it may end in half a line, which would take the next one with it
+            raise not_writable(file, error) from error
         _apply(state, line)
 
 

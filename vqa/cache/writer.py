@@ -13,7 +13,6 @@ from vqa.cache.folder import make_folder
 from vqa.cache.segment import Provenance, SegmentRow
 from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
-from vqa.files import sweep_temporaries
 from vqa.records import VideoFeatures
 
 
@@ -46,7 +45,6 @@ class SegmentWriter:
         max_seconds: float,
     ) -> None:
         make_folder(root, folder)
-        sweep_temporaries(folder)
         self.folder = folder
         self.provenance = provenance
         self.max_videos = max_videos
