@@ -26,7 +26,7 @@ from vqa.extract.backends import Backend
 from vqa.extract.spec import NativeInput, Plan
 
 class Trap(nn.Module):
-    """Dies at grey 200, hangs at 220, takes 8 GB at 240, says it began and is slow at 100; else gives the mean."""
+    """Dies at grey 200, hangs at 220, spins at 180, takes 8 GB at 240, is slow at 100; else gives the mean."""
     def forward(self, runs):
         grey = runs.float().mean((1, 2, 3, 4))
         if abs(grey[0] - 240) < 3:
@@ -36,6 +36,8 @@ class Trap(nn.Module):
         if abs(grey[0] - 220) < 3:
             while True:
                 time.sleep(1)
+        while abs(grey[0] - 180) < 3:
+            open(os.path.join(os.environ["TRAP_MARKS"], "spins"), "w").close()
         if abs(grey[0] - 100) < 3:
             open(os.path.join(os.environ["TRAP_MARKS"], str(time.time_ns())), "w").close()
             time.sleep(0.5)
@@ -120,7 +122,25 @@ def test_a_decoder_that_dies_or_hangs_or_takes_all_memory_costs_its_video_alone(
         "01-200.mp4": "the decoder died (signal SIGSEGV); check the file with ffprobe",
         "03-220.mp4": "decoding took longer than 3 s and was given up; raise video_seconds",
         "04-240.mp4": "decoding it needs more memory than there is, or than the 4 GB of one video; "
-        "check the file with ffprobe",
+        "check the file with ffprobe, or raise worker_memory",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux bounds the time of a process")
+@pytest.mark.usefixtures("shared_memory")
+def test_a_decoder_that_spins_dies_though_the_run_that_would_kill_it_is_stopped(tmp_path: Path, plugin: Path) -> None:
+    folder = workspace(tmp_path / "w", [180], workers=1, video_seconds=1)
+    process = start(folder, plugin, "--json")
+    wait_for_slow(folder, 1, process)
+    worker = next(member for member in family(process) if member.ppid() != process.pid)
+    process.send_signal(signal.SIGSTOP)
+    _, alive = psutil.wait_procs([worker], timeout=60)
+    process.send_signal(signal.SIGCONT)
+    assert [member for member in alive if member.status() != psutil.STATUS_ZOMBIE] == []
+    out, _ = process.communicate(timeout=60)
+    assert reasons(json.loads(out)) == {
+        "00-180.mp4": "decoding took longer than 1 s and was given up; raise video_seconds"
     }
 
 

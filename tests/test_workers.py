@@ -137,7 +137,7 @@ def test_a_tighter_limit_of_the_systems_own_is_left_as_it_is() -> None:
     code = (
         "import resource; from vqa.extract.decode_worker import _limit_memory\n"
         "hard = 64 << 30; tight = 3 << 30\n"
-        "resource.setrlimit(resource.RLIMIT_DATA, (tight, tight)); _limit_memory()\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (tight, tight)); _limit_memory(4 << 30)\n"
         "print(resource.getrlimit(resource.RLIMIT_DATA) == (tight, tight))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
