@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -11,19 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from vqa.errors import CacheError
-from vqa.files import write_text
+from vqa.files import sweep_temporaries, sync_folder, write_text
 
 
 def make_folder(root: Path, folder: Path) -> None:
     """Make `folder` inside the cache folder `root`, ready to be written to.
 
-    Git is told to leave the whole cache alone when it is first made.
+    Git is told to leave the whole cache alone when it is first made. What dead writers left in either is removed.
 
     Raises:
         CacheError: the folder can't be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for path in dict.fromkeys([folder, root]):  # another process may have made it and not synced its name yet
+            sync_folder(path.parent)
+            sweep_temporaries(path)
         ignore = root / ".gitignore"
         if not ignore.exists():
             write_text(ignore, "*\n")
@@ -64,10 +68,15 @@ def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
         OSError: the file can't be written.
     """
     line = json.dumps(values, separators=(",", ":")) + "\n"
+    is_new = sync and not file.exists()
     with file.open("ab", buffering=0) as stream:
-        stream.write(line.encode("ascii"))
+        written = stream.write(line.encode("ascii"))
+        if written != len(line):  # a disk that becomes full says so no other way
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if sync:
             os.fsync(stream.fileno())
+    if is_new:
+        sync_folder(file.parent)
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from vqa.cache.folder import make_folder
 from vqa.cache.key import id_key
-from vqa.cache.segment import Provenance, Source, write_segment
+from vqa.cache.segment import Provenance, SegmentRow, Source
+from vqa.cache.segmentwriting import write_segment
 from vqa.cache.store import FeatureStore, folder_name
 from vqa.errors import TableError
-from vqa.records import IMPORTED, CandidateRecord, ImportedFeatures
+from vqa.records import IMPORTED, CandidateRecord, ImportedFeatures, fingerprint_of
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")
 _SHOWN = 3
@@ -52,7 +53,7 @@ def imported_record(name: str, width: int) -> CandidateRecord:
     A scorer that was trained on one dataset's features then takes those of another.
     """
     details = json.dumps({"kind": IMPORTED, "model": name, "width": width}, sort_keys=True, separators=(",", ":"))
-    return CandidateRecord(name, hashlib.sha256(details.encode()).hexdigest()[:12], details)
+    return CandidateRecord(name, fingerprint_of(details), details)
 
 
 def plan_set(store: FeatureStore, name: str, ids: Sequence[str], values: NDArray[np.float32]) -> SetPlan:
@@ -112,6 +113,10 @@ def write_set(store: FeatureStore, plan: SetPlan, *, file: str, sha256: str, ver
     folder = store.root / folder_name(plan.record)
     make_folder(store.root, folder)
     source = Source(file, sha256, int(np.isnan(plan.values).sum()))
-    rows = [(id_key(video), ImportedFeatures(row[None])) for video, row in zip(plan.ids, plan.values, strict=True)]
+    now = time.time_ns()
+    rows = [
+        SegmentRow(id_key(video), ImportedFeatures(values[None]), now)
+        for video, values in zip(plan.ids, plan.values, strict=True)
+    ]
     write_segment(folder, Provenance(plan.record, "", versions, source), rows, seconds=0.0)
     store.refresh()

@@ -10,7 +10,8 @@ from typing import Self
 import numpy as np
 
 from vqa.cache.folder import make_folder
-from vqa.cache.segment import Provenance, write_segment
+from vqa.cache.segment import Provenance, SegmentRow
+from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
 from vqa.records import VideoFeatures
 
@@ -49,7 +50,7 @@ class SegmentWriter:
         self.max_videos = max_videos
         self.max_seconds = max_seconds
         self._width = width
-        self._rows: list[tuple[str, VideoFeatures]] = []
+        self._rows: list[SegmentRow] = []
         self._seconds = 0.0
         self._began = 0.0
 
@@ -80,7 +81,7 @@ class SegmentWriter:
             )
         if not self._rows:
             self._began = time.monotonic()
-        self._rows.append((key, features))
+        self._rows.append(SegmentRow(key, features, time.time_ns()))
         self._seconds += seconds
         if len(self._rows) >= self.max_videos or time.monotonic() - self._began >= self.max_seconds:
             self.close()

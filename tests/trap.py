@@ -1,0 +1,117 @@
+"""A backend whose networks do harm, and harm to the process that extracts with it; orders come from the environment.
+
+It is what an installed package would be: `faults.start` lets a run find it. Orders are JSON:
+
+    marks       folder for a file for each slow video that was begun
+    puts        file for a line for each pair that was put into the cache
+    operations  file for a line for each operation on the disk under the cache folder
+    segment     videos of a segment
+    pause       seconds that each video takes longer
+    strike      [number, how, kinds] of a `striking.Strike` on the cache folder
+    cache       that folder
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from disk import Disk, Operation, Perform
+from striking import CHANGES, Strike
+from torch import nn
+
+from vqa.cache.store import FeatureStore, SegmentWriter
+from vqa.extract.backends import Backend
+from vqa.extract.spec import InputSpec, ModelSpec, NativeInput, Plan
+
+ORDERS: dict[str, Any] = json.loads(os.environ["VQA_TRAP"])
+_FRAMES = InputSpec(resize=(32,), crop=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+class Trap(nn.Module):
+    """Dies at grey 200, hangs at 220, spins at 180, takes 8 GB at 240, is slow at 100; else gives the mean."""
+
+    def forward(self, runs: torch.Tensor) -> torch.Tensor:
+        grey = runs.float().mean((1, 2, 3, 4))
+        if abs(grey[0] - 240) < 3:
+            torch.ones(8 << 30, dtype=torch.uint8)
+        if abs(grey[0] - 200) < 3:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        while abs(grey[0] - 220) < 3:
+            time.sleep(1)
+        while abs(grey[0] - 180) < 3:
+            (Path(ORDERS["marks"]) / "spins").touch()
+        if abs(grey[0] - 100) < 3:
+            (Path(ORDERS["marks"]) / str(time.time_ns())).touch()
+            time.sleep(0.5)
+        time.sleep(ORDERS.get("pause", 0))
+        return grey[:, None]
+
+
+class Spread(nn.Module):
+    """Gives mean and deviation of each colour: a candidate that is measured where the video is decoded."""
+
+    def forward(self, runs: torch.Tensor) -> torch.Tensor:
+        return torch.cat([runs.float().mean((1, 3, 4)), runs.float().std((1, 3, 4))], dim=1)
+
+
+def mixture() -> nn.Module:
+    """Return a network with fixed weights, which runs in the main process."""
+    mix = nn.Linear(48, 8, bias=False)
+    mix.weight.data = torch.linspace(-1, 1, 48 * 8).view(8, 48)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), mix).eval()
+
+
+def describe(spec: ModelSpec) -> Plan:
+    return Plan(_FRAMES, "trap mixture 1") if spec.name == "mixture" else Plan(NativeInput(), "none")
+
+
+def load(spec: ModelSpec) -> nn.Module:
+    return {"mean": Trap, "spread": Spread, "mixture": mixture}[spec.name]()
+
+
+BACKEND = Backend("trap", lambda: ("mean", "spread", "mixture"), describe, build=load, load=load)
+
+
+def _obey(orders: dict[str, Any]) -> None:
+    """Do to this process what was ordered."""
+    if "segment" in orders:
+        assert "max_videos" in (FeatureStore.writer.__kwdefaults__ or {})
+        FeatureStore.writer.__kwdefaults__["max_videos"] = orders["segment"]
+    if "puts" in orders:
+        _note_puts(Path(orders["puts"]))
+    if "strike" in orders:
+        number, how, kinds = orders["strike"]
+        Disk(Path(orders["cache"]), Strike(number, how, kinds=tuple(kinds or CHANGES))).__enter__()
+    if "operations" in orders:
+        _note_operations(Path(orders["cache"]), Path(orders["operations"]))
+
+
+def _note_puts(file: Path) -> None:
+    put = SegmentWriter.put
+
+    def noted(writer: SegmentWriter, key: str, features: Any, *, seconds: float) -> None:
+        with file.open("a") as lines:
+            lines.write(f"{writer.provenance.record.name} {key}\n")
+        put(writer, key, features, seconds=seconds)
+
+    SegmentWriter.put = noted  # type: ignore[method-assign]
+
+
+def _note_operations(cache: Path, file: Path) -> None:
+    def note(operation: Operation, perform: Perform) -> Any:
+        with file.open("a") as lines:
+            lines.write(f"{operation.kind} {operation.path}\n")
+        return perform()
+
+    Disk(cache, note).__enter__()
+
+
+if multiprocessing.parent_process() is None:  # not in the decode workers
+    _obey(ORDERS)
