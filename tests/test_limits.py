@@ -90,8 +90,8 @@ def in_a_process(code: str) -> subprocess.CompletedProcess[str]:
 @ON_LINUX
 def test_a_decoder_that_spins_dies_by_its_cpu_time_and_leaves_no_core() -> None:
     done = in_a_process(
-        "worker._CPU_SLACK_SECONDS = 0.2\nworker._limit_files()\n"
-        "worker.limit_cpu(worker.WorkerLimits(1, video_seconds=0.1))\n"
+        "worker._CPU_SLACK_SECONDS = 0.2\nworker.limit_files(99)\n"
+        "worker.limit_video(worker.WorkerLimits(1, video_seconds=0.1))\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE), flush=True)\n"
         "while True: pass"
     )
@@ -103,9 +103,9 @@ def test_a_decoder_that_spins_dies_by_its_cpu_time_and_leaves_no_core() -> None:
 def test_each_video_has_the_whole_cpu_time_again() -> None:
     done = in_a_process(
         "limits = worker.WorkerLimits(1, video_seconds=100, threads=3)\n"
-        "worker.limit_cpu(limits); first = resource.getrlimit(resource.RLIMIT_CPU)[0]\n"
+        "worker.limit_video(limits); first = resource.getrlimit(resource.RLIMIT_CPU)[0]\n"
         "end = time.process_time() + 1.2\nwhile time.process_time() < end: pass\n"
-        "begun = time.process_time()\nworker.limit_cpu(limits)\n"
+        "begun = time.process_time()\nworker.limit_video(limits)\n"
         "print(first, begun, resource.getrlimit(resource.RLIMIT_CPU)[0])"
     )
     first, begun, second = map(float, done.stdout.split())
@@ -117,7 +117,7 @@ def test_each_video_has_the_whole_cpu_time_again() -> None:
 @pytest.mark.parametrize("seconds", [1e6, 1e300])
 def test_a_limit_no_clock_can_count_is_a_very_long_one(seconds: float) -> None:
     done = in_a_process(
-        f"worker.limit_cpu(worker.WorkerLimits(1, video_seconds={seconds}))\n"
+        f"worker.limit_video(worker.WorkerLimits(1, video_seconds={seconds}))\n"
         "print(resource.getrlimit(resource.RLIMIT_CPU)[0] >= 2 * 10**6)"
     )
     assert done.stdout == "True\n"

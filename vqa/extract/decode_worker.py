@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import sys
-import time
 from dataclasses import dataclass, field
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -19,17 +16,15 @@ from vqa.extract.decoding import DecodedVideo, Stamp, decode_video
 from vqa.extract.spec import Candidate, NativeInput
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS
 from vqa.files import Downloads
+from vqa.rlimits import limit_cpu, limit_files, limit_memory
 
 DEFAULT_WORKER_BYTES = 4 << 30
 """Enough for a stream of the largest frames allowed, and the frames it refers to."""
 _MOST_FILES = 4096
 """A worker keeps a slot's file open for each video that may wait."""
 _CPU_SLACK_SECONDS = 5.0
-_MOST_CPU_SECONDS = 10**9
-"""Linux counts nanoseconds and would take a much larger limit for a small one."""
 _NICENESS = 19
 _NO_ROOM = "DefaultCPUAllocator"
-_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -72,8 +67,8 @@ def set_up(candidates: tuple[Candidate, ...], limits: WorkerLimits) -> None:
     """Prepare a worker: one thread, behind the models where both want a core, and the native candidates' networks."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    _limit_memory(limits.memory_bytes)
-    _limit_files()
+    limit_memory(limits.memory_bytes)
+    limit_files(_MOST_FILES)
     torch.set_num_threads(1)
     with weights_from(offline=limits.downloads.offline, folder=limits.downloads.folder):
         measures = {
@@ -84,41 +79,10 @@ def set_up(candidates: tuple[Candidate, ...], limits: WorkerLimits) -> None:
     _worker.append(_Worker(candidates, measures, limits, {}))
 
 
-def _limit_memory(worker_bytes: int) -> None:
-    """Let a file that asks for absurd amounts of memory fail by itself, where the system can (Linux)."""
-    lines = _STATUS.read_text().splitlines() if _STATUS.is_file() else []
-    held = [line.split()[1] for line in lines if line.startswith("VmData:")]
-    if held:
-        import resource
-
-        _set_soft(resource.RLIMIT_DATA, int(held[0]) * 1024 + worker_bytes)
-
-
-def _limit_files() -> None:
-    """Bound what may be open at once, and leave no memory image of a decoder that crashes."""
-    if sys.platform.startswith("linux"):
-        import resource
-
-        _set_soft(resource.RLIMIT_NOFILE, _MOST_FILES)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def limit_cpu(limits: WorkerLimits) -> None:
+def limit_video(limits: WorkerLimits) -> None:
     """Let a decoder that spins for longer than a video may take die by SIGXCPU, even if nobody is left to kill it."""
-    if sys.platform.startswith("linux"):
-        import resource
-
-        allowed = limits.video_seconds * (limits.threads + 1) + _CPU_SLACK_SECONDS  # the codec's threads, and ours
-        _set_soft(resource.RLIMIT_CPU, math.ceil(min(time.process_time() + allowed, _MOST_CPU_SECONDS)))
-
-
-def _set_soft(kind: int, limit: int) -> None:
-    """Set a soft limit, unless the system's own hard one is as low."""
-    import resource
-
-    hard = resource.getrlimit(kind)[1]
-    if hard == resource.RLIM_INFINITY or limit < hard:
-        resource.setrlimit(kind, (limit, hard))
+    threads = limits.threads + 1  # the codec's, and ours
+    limit_cpu(limits.video_seconds * threads + _CPU_SLACK_SECONDS)
 
 
 def decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str) -> DecodedVideo:
@@ -129,7 +93,7 @@ def decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: 
         MemoryError: it takes more memory than a worker may have.
     """
     worker = _worker[-1]
-    limit_cpu(worker.limits)
+    limit_video(worker.limits)
     if name not in worker.slots:
         worker.slots[name] = SharedMemory(name)
     try:
