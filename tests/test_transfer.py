@@ -119,11 +119,11 @@ def test_names_of_a_mat_file_are_legal_in_matlab_and_the_sets_own_names_stand_be
     assert [str(name[0]) for name in content["set_names"].ravel()] == ["timm:x/y@z", "w"]
 
 
-def test_a_csv_quotes_text_and_keeps_what_a_spreadsheet_would_run(tmp_path):
+def test_a_csv_quotes_text_and_guards_what_a_spreadsheet_would_run(tmp_path):
     write_feature_file(tmp_path / "t.csv", ROWS, {"w": np.array([[1], [NAN], [0.1]], dtype=np.float32)})
     assert (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines() == [
         '"ids","mos","group","split","w/0"',
-        '"=1+1",1.1,"x","train",1.0',
+        '"\'=1+1",1.1,"x","train",1.0',
         '"say ""hi"", é","","","",""',
         '"c/3",3.0,"y","test",0.10000000149011612',
     ]

@@ -8,6 +8,7 @@ Where two segments hold the same video, the older wins, so that two machines tha
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -227,7 +228,7 @@ def filling_command(names: Sequence[str]) -> str:
     extracted = [name for name in names if not is_imported(name)]
     if names and not extracted:
         return "`vqa cache import` with a table that has them"
-    models = "".join(f" --models {name}" for name in extracted)
+    models = "".join(f" --models {shlex.quote(name)}" for name in extracted)
     return f"`vqa extract{models}`" + ("" if len(extracted) == len(names) else " and `vqa cache import`")
 
 

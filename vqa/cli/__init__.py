@@ -15,6 +15,7 @@ from vqa.cli.options import FAILED, INTERRUPTED, TERMINATED
 from vqa.cli.starting import demo, doctor, init
 from vqa.cli.working import evaluate, extract, score, select, train
 from vqa.errors import VqaError
+from vqa.escaping import for_terminal
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -53,6 +54,7 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
+        error.message = for_terminal(error.message)  # type: ignore[misc,unused-ignore]  # final in new versions only
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -72,4 +74,4 @@ def main() -> None:
 
 
 def _complain(text: str) -> None:
-    click.echo(" ".join(text.split()), err=True)
+    click.echo(for_terminal(" ".join(text.split())), err=True)

@@ -31,7 +31,7 @@ from pebble import ProcessExpired, ProcessPool
 from torch import Tensor
 
 from vqa.errors import VideoError, VqaError
-from vqa.extract.decode_worker import WORKER_BYTES, WorkerLimits, decode_into, mapped, set_up
+from vqa.extract.decode_worker import WorkerLimits, decode_into, mapped, set_up
 from vqa.extract.decoding import Block, DecodedVideo, Stamp, bytes_needed
 from vqa.extract.spec import Candidate
 
@@ -40,6 +40,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 SLOT_PREFIX = "vqa-"
 _MEBI = 1 << 20
 _SLACK_SECONDS = 60.0
+_OUT_OF_CPU_TIME = "signal SIGXCPU"
 # Elsewhere a fork of a process with torch in it is not safe, or there is none.
 _FORK_SERVER = sys.platform.startswith("linux")
 
@@ -166,17 +167,23 @@ class DecodeWorkers:
         except VideoError as error:
             return error
         except TimeoutError:
-            limit = self._limits.video_seconds
-            return VideoError(f"decoding took longer than {limit:g} s and was given up; raise video_seconds")
+            return self._late()
         except ProcessExpired as error:
-            return VideoError(f"the decoder died ({_death(error.exitcode)}); check the file with ffprobe")
+            death = _death(error.exitcode)
+            if death == _OUT_OF_CPU_TIME:
+                return self._late()
+            return VideoError(f"the decoder died ({death}); check the file with ffprobe")
         except MemoryError:
             return VideoError(
-                f"decoding it needs more memory than there is, or than the {WORKER_BYTES >> 30} GB of one video; "
-                "check the file with ffprobe"
+                f"decoding it needs more memory than there is, or than the {self._limits.memory_bytes / (1 << 30):g} "
+                "GB of one video; check the file with ffprobe, or raise worker_memory"
             )
         except (CancelledError, Exception) as error:  # noqa: BLE001 - handed on to the engine, which raises it
             return error
+
+    def _late(self) -> VideoError:
+        limit = self._limits.video_seconds
+        return VideoError(f"decoding took longer than {limit:g} s and was given up; raise video_seconds")
 
     def restart(self) -> None:
         """Begin anew with fresh processes; every video in work is reported as broken, even one the pool has lost."""

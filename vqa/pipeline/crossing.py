@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from vqa.cache.store import FeatureStore, filling_command
 from vqa.dataset import Dataset, VideoRow
 from vqa.errors import CacheMissError, DegenerateDataError
+from vqa.escaping import csv_text
 from vqa.files import write_text
 from vqa.pipeline.contest import Round, find_entrants, measure, predict_rounds
 from vqa.pipeline.features import current_candidates, look_up, read_table, run_on_all
@@ -193,10 +192,8 @@ def _trained_on(test: FeatureTable, trained: FeatureTable) -> NDArray[np.bool_]:
 def _write(report: CrossReport, table: FeatureTable, said: dict[str, Predictions]) -> None:
     """Write a row for each test video, and the figures."""
     predictions_file, summary_file = report.files
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "mos", *said])
-    writer.writerows(zip(table.ids, table.mos.tolist(), *(own.scores.tolist() for own in said.values()), strict=True))
-    write_text(predictions_file, text.getvalue())
+    scores = (own.scores.tolist() for own in said.values())
+    rows = zip(table.ids, table.mos.tolist(), *scores, strict=True)
+    write_text(predictions_file, csv_text([("id", "mos", *said), *rows]))
     summary = {**asdict(report), "files": [file.name for file in report.files]}
     write_text(summary_file, json.dumps(summary, indent=2) + "\n")

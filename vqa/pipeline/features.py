@@ -66,7 +66,10 @@ def current_candidates(store: FeatureStore, workspace: Workspace) -> tuple[Store
 
 
 def _fits(stored: StoredCandidate, frames: int) -> bool:
-    return bool(stored.record.detail("input").get("clip_frames")) or stored.record.detail("spec")["frames"] == frames
+    spec, size = stored.record.detail("spec"), stored.record.detail("input")
+    if not isinstance(spec, dict) or not isinstance(size, dict):  # a cache may come from a stranger
+        return False
+    return bool(size.get("clip_frames")) or spec.get("frames") == frames
 
 
 def look_up(

@@ -20,6 +20,7 @@ from vqa.extract.spec import ModelSpec, plan_candidate
 from vqa.pipeline.candidates import prepare_network
 from vqa.pipeline.effort import engine_options, settings_of
 from vqa.pipeline.progress import SILENT, Progress
+from vqa.pipeline.trusting import check_told
 from vqa.records import VideoFeatures, is_imported
 from vqa.train.bundle import Bundle, load_bundle
 
@@ -84,6 +85,7 @@ def score_videos(
     settings = settings_of(folder, overrides)
     devices = choose_devices(settings.device)
     bundle = load_bundle(model)
+    check_told(bundle)
     models = _load_models(bundle, devices[0])
     jobs = [Job(str(index), path, "", tuple(range(len(models)))) for index, path in enumerate(videos)]
     collector = _Collector(progress, len(jobs))

@@ -25,6 +25,11 @@ from vqa.train.packing import pack, unpack
 BUNDLE_SCHEMA = 2
 
 _KEY = "vqa_bundle"
+_FAULTS = (
+    *(SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, RecursionError, MemoryError),
+)
+"""What reading a damaged file raises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +74,13 @@ class Bundle:
             blocks: Time-averaged features, shape (N, D), by the text form of their candidate.
 
         Raises:
-            BundleError: a block is missing or has another shape.
+            BundleError: a block is missing or has another shape, or a score is not finite.
         """
-        return self.fitted.predict_intervals(self._join(blocks))
+        with np.errstate(all="ignore"):  # whatever the bundle holds, a score that is no number is told below
+            said = self.fitted.predict_intervals(self._join(blocks))
+        if not np.isfinite(said.scores).all():
+            raise BundleError("the bundle gives a score that is no finite number; train again")
+        return said
 
     def _join(self, blocks: Mapping[str, NDArray[np.floating]]) -> NDArray[np.floating]:
         """Put the backbones' features side by side."""
@@ -119,7 +128,7 @@ def load_bundle(path: Path) -> Bundle:
         document, tensors = _read(path)
         fitted = unpack(tensors, document["regressor"])
         header = document["header"]
-    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except _FAULTS as error:
         raise BundleError(
             f"{path}: is no bundle, or a damaged one ({_reason(error)}); run `vqa train` again"
         ) from error
