@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vqa.cache.segment import Provenance, open_segment, read_videos, write_segment
+from vqa.cache.segment import Provenance, SegmentRow, open_segment, read_videos
+from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
 from vqa.files import sha256_of
 from vqa.records import CandidateRecord, VideoFeatures
 
 RECORD = CandidateRecord("timm:resnet18@resize", "0123456789ab", '{"frames":2}')
-PROVENANCE = Provenance(RECORD, "f" * 64, {"torch": "2.9", "timm": "1.0"})
+PROVENANCE = Provenance(RECORD, "f" * 64, {"torch": "2.9", "timm": "1.0"}, probe=(0.5, -2.0))
 
 
 def features(rows, *, width=3, start=0.0):
@@ -24,9 +25,13 @@ def features(rows, *, width=3, start=0.0):
     return VideoFeatures(values, np.arange(rows) / 10)
 
 
+def row(key, content, created_ns=10**18):
+    return SegmentRow(key, content, created_ns)
+
+
 @pytest.fixture
 def segment_file(tmp_path):
-    rows = [("a" * 64, features(2)), ("b" * 64, features(3, start=100)), ("c" * 64, features(1, start=200))]
+    rows = [row("a" * 64, features(2)), row("b" * 64, features(3, start=100)), row("c" * 64, features(1, start=200), 7)]
     return write_segment(tmp_path, PROVENANCE, rows, seconds=1.5)
 
 
@@ -49,6 +54,7 @@ def test_a_segment_gives_back_what_was_written(segment_file):
     assert segment.provenance == PROVENANCE
     assert segment.keys == ("a" * 64, "b" * 64, "c" * 64)
     assert segment.offsets.tolist() == [0, 2, 5, 6]
+    assert segment.created_ns.tolist() == [10**18, 10**18, 7]
     assert (segment.width, segment.seconds, segment.bytes) == (3, 1.5, segment_file.stat().st_size)
     third, second = read_videos(segment, [2, 1])
     assert third.values.tolist() == [[200, 201, 202]]
@@ -59,7 +65,7 @@ def test_a_segment_gives_back_what_was_written(segment_file):
 def test_the_name_sorts_by_time_and_holds_the_sha256_of_the_bytes(tmp_path, segment_file):
     assert re.fullmatch(r"\d{8}T\d{6}\.\d{9}Z-[0-9a-f]{8}-[0-9a-f]{64}\.h5", segment_file.name)
     assert segment_file.stem.endswith(sha256_of(segment_file))
-    later = write_segment(tmp_path, PROVENANCE, [("d", features(1))], seconds=0)
+    later = write_segment(tmp_path, PROVENANCE, [row("d", features(1))], seconds=0)
     assert later.name > segment_file.name
     assert sorted(tmp_path.iterdir()) == [segment_file, later]
 
@@ -71,15 +77,17 @@ def test_every_dataset_is_checksummed_and_of_a_plain_type(segment_file):
             "features": "float16",
             "offsets": "int64",
             "pts_seconds": "float64",
+            "created_ns": "int64",
+            "probe": "float32",
         }
         assert all(file[name].fletcher32 for name in file)
-        assert file.attrs["schema"] == 1
+        assert file.attrs["schema"] == 2
         assert file.attrs["candidate"] == '{"frames":2}'
         assert file.attrs["versions"] == '{"timm": "1.0", "torch": "2.9"}'
 
 
 def test_a_key_may_be_any_text(tmp_path):
-    path = write_segment(tmp_path, PROVENANCE, [("größe/007 .mp4", features(1)), ("1e5", features(1))], seconds=0)
+    path = write_segment(tmp_path, PROVENANCE, [row("größe/007 .mp4", features(1)), row("1e5", features(1))], seconds=0)
     assert open_segment(path).keys == ("größe/007 .mp4", "1e5")
 
 
@@ -92,7 +100,7 @@ def finite(bits):
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 6), st.data())
 def test_float16_features_come_back_bit_for_bit(tmp_path_factory, lengths, width, data):
     arrays = [finite(data.draw(hnp.arrays(np.uint16, (length, width)))) for length in lengths]
-    rows = [(f"v{n}", VideoFeatures(values, np.arange(len(values)) * 0.1)) for n, values in enumerate(arrays)]
+    rows = [row(f"v{n}", VideoFeatures(values, np.arange(len(values)) * 0.1)) for n, values in enumerate(arrays)]
     path = write_segment(tmp_path_factory.mktemp("segment"), PROVENANCE, rows, seconds=0)
     videos = read_videos(open_segment(path), range(len(lengths)))
     assert [video.values.tobytes() for video in videos] == [values.tobytes() for values in arrays]
@@ -166,7 +174,8 @@ def test_a_claimed_shape_that_the_file_can_not_hold_is_refused(segment_file):
         (replace("offsets", data=[0, 2, 9], chunks=(3,), fletcher32=True), "offsets do not fit its rows"),
         (replace("offsets", data=[0, 5, 2, 6], chunks=(4,), fletcher32=True), "offsets do not fit its rows"),
         (replace("pts_seconds", data=np.zeros(7), chunks=(7,), fletcher32=True), "offsets do not fit its rows"),
-        (lambda file: file.attrs.modify("schema", 2), "schema 2, this version of vqa reads 1"),
+        (replace("created_ns", data=[1, 2], chunks=(2,), fletcher32=True), "2 times of extraction for 3 videos"),
+        (lambda file: file.attrs.modify("schema", 1), "schema 1, this version of vqa reads 2"),
         (lambda file: file.attrs.modify("candidate", "{"), "Expecting property name"),
         (lambda file: file.attrs.create("name", 3), "an attribute is no text"),
         (lambda file: file.attrs.pop("versions"), "can't locate attribute: 'versions'"),
@@ -193,7 +202,7 @@ def test_a_rename_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(CacheError, match=r"can't be written \(Permission denied\); free or unlock that place"):
-        write_segment(tmp_path, PROVENANCE, [("a", features(1))], seconds=0)
+        write_segment(tmp_path, PROVENANCE, [row("a", features(1))], seconds=0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -205,5 +214,5 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", fill_up)
     with pytest.raises(CacheError, match="No space left on device"):
-        write_segment(tmp_path, PROVENANCE, [("a", features(1))], seconds=0)
+        write_segment(tmp_path, PROVENANCE, [row("a", features(1))], seconds=0)
     assert list(tmp_path.iterdir()) == []

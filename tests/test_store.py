@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from vqa.cache import store as store_module
-from vqa.cache.segment import write_segment
+from vqa.cache.segment import SegmentRow
+from vqa.cache.segmentwriting import write_segment
 from vqa.cache.store import FeatureStore, folder_name, time_average
 from vqa.errors import CacheError, CacheMissError
 from vqa.files import sha256_of
@@ -171,8 +172,7 @@ def test_a_killed_writer_leaves_only_whole_segments(tmp_path):
     command = [sys.executable, "-c", KILLED, str(tmp_path), str(REPOSITORY), str(REPOSITORY / "tests")]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     (folder,) = tmp_path.glob("*-" + FINGERPRINT)
-    unfinished = list(folder.glob(".tmp-*"))
-    assert len(unfinished) == 1
+    assert len(list(folder.glob(".*.tmp"))) == 1
     assert len(segments(tmp_path)) == 2
     assert all(path.stem.endswith(sha256_of(path)) for path in segments(tmp_path))
     store = FeatureStore(tmp_path)
@@ -181,6 +181,7 @@ def test_a_killed_writer_leaves_only_whole_segments(tmp_path):
     put_all(tmp_path, {"v4": 4})
     store.refresh()
     assert len(store.keys(FINGERPRINT)) == 5
+    assert list(folder.glob(".*")) == []
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path):
@@ -237,7 +238,7 @@ def test_a_damaged_segment_is_named_and_hides_no_other_candidate(tmp_path):
 def test_files_and_folders_of_others_are_left_aside(tmp_path):
     put_all(tmp_path, {"a": 1})
     folder = segments(tmp_path)[0].parent
-    (folder / ".tmp-host-1-ab").write_bytes(b"half")
+    (folder / ".a.h5.1-ab.tmp").write_bytes(b"half")
     (folder / "._20260102.h5").write_bytes(b"a file manager's")
     (folder / "README.txt").write_text("notes")
     (tmp_path / "failures").mkdir()
@@ -264,7 +265,7 @@ def test_segments_that_differ_in_weights_or_width_are_refused(tmp_path):
     with pytest.raises(CacheError, match="it comes from other weights than "):
         FeatureStore(tmp_path).keys(FINGERPRINT)
     segments(tmp_path)[0].unlink()
-    write_segment(writer.folder, writer.provenance, [("c", features(1, width=5))], seconds=0)
+    write_segment(writer.folder, writer.provenance, [SegmentRow("c", features(1, width=5), 0)], seconds=0)
     with pytest.raises(CacheError, match=r"it has 5 features a row, .* has 3"):
         FeatureStore(tmp_path).keys(FINGERPRINT)
 

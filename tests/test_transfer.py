@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from vqa.cache.key import id_key
-from vqa.cache.segment import Provenance, open_segment, write_segment
+from vqa.cache.segment import Provenance, SegmentRow, open_segment
+from vqa.cache.segmentwriting import write_segment
 from vqa.cache.store import FeatureStore
 from vqa.cache.tablefiles import RatedIds, TableNames, read_feature_file
 from vqa.cache.tablewriting import write_feature_file
@@ -80,7 +81,7 @@ def test_imported_features_are_one_row_and_never_infinite():
 
 def test_float32_is_read_as_imported_only_and_extraction_stays_float16(tmp_path):
     record = imported_record("imported:p", 2)
-    rows = [("id:a", ImportedFeatures(X[:1]))]
+    rows = [SegmentRow("id:a", ImportedFeatures(X[:1]), 0)]
     with pytest.raises(TypeError):
         write_segment(tmp_path, Provenance(record, "", {}), rows, seconds=0)
     _, plan = put(tmp_path, ["a", "b"], X)

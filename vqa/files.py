@@ -6,11 +6,16 @@ import contextlib
 import hashlib
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+if sys.platform != "win32":
+    import fcntl
+
 _CHUNK = 1 << 20
+_TEMPORARY = ".tmp"
 
 VIDEO_SUFFIXES = frozenset(
     [".mp4", ".mkv", ".webm", ".avi", ".mov", ".mpg", ".mpeg", ".m4v", ".ts", ".y4m", ".flv", ".wmv", ".3gp", ".ogv"]
@@ -28,17 +33,72 @@ def without_video_suffix(name: str) -> str:
 def written_whole(target: Path) -> Iterator[Path]:
     """Give a temporary path beside `target`; on success it replaces `target`, on any error it is gone.
 
-        fill temporary file -> fsync -> rename over target -> fsync folder
+        make temporary file, lock it -> fill it -> fsync -> rename over target -> fsync folder
 
-    A reader sees the old file or the new one, never a part; so does the disk after a power loss.
+    A reader sees the old file or the new one, never a part; so does the disk after a power loss. The lock is on the
+    temporary file alone and goes with its process: by it `sweep_temporaries` tells what a dead one left behind.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    with _locked_temporary(target) as temporary:
+        try:
+            yield temporary
+            settle(temporary, target)
+        finally:
+            with contextlib.suppress(OSError):  # the error above is the one to tell
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked_temporary(target: Path) -> Iterator[Path]:
+    """Make an empty hidden file beside `target` and hold a lock on it; the lock follows it through a rename."""
+    while True:
+        temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_TEMPORARY}")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            _lock(descriptor, wait=True)
+            if os.fstat(descriptor).st_nlink:  # else a sweeper came between
+                yield temporary
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock a file for this process; return whether that can be done: not on every system, not while another has it."""
+    if sys.platform == "win32":
+        return False
     try:
-        yield temporary
-        settle(temporary, target)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def sweep_temporaries(folder: Path) -> int:
+    """Remove the temporary files that dead writers left in a folder; those of live ones stay, on whatever machine.
+
+    Where the file system has no locks nothing is removed.
+
+    Returns:
+        How many were removed.
+    """
+    return sum(map(_swept, folder.glob(f".*{_TEMPORARY}")))
+
+
+def _swept(temporary: Path) -> bool:
+    try:
+        descriptor = os.open(temporary, os.O_RDWR)
+    except OSError:  # gone, or not ours to remove
+        return False
+    try:
+        if not _lock(descriptor, wait=False):
+            return False
+        temporary.unlink()
+    except OSError:
+        return False
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+    return True
 
 
 def settle(temporary: Path, target: Path) -> None:

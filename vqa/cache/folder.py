@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa.errors import CacheError
-from vqa.files import write_text
+from vqa.files import sync_folder, write_text
 
 
 def make_folder(root: Path, folder: Path) -> None:
@@ -24,6 +24,8 @@ def make_folder(root: Path, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for path in dict.fromkeys([folder, root]):  # another process may have made it and not synced its name yet
+            sync_folder(path.parent)
         ignore = root / ".gitignore"
         if not ignore.exists():
             write_text(ignore, "*\n")
@@ -64,10 +66,13 @@ def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
         OSError: the file can't be written.
     """
     line = json.dumps(values, separators=(",", ":")) + "\n"
+    is_new = sync and not file.exists()
     with file.open("ab", buffering=0) as stream:
         stream.write(line.encode("ascii"))
         if sync:
             os.fsync(stream.fileno())
+    if is_new:
+        sync_folder(file.parent)
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:

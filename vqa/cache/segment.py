@@ -4,6 +4,8 @@
     features  a a a a  b b b b b   c c c c       shape (sum of T, D), float16; imported ones (N, D), float32
     offsets   0        4           9         13  shape (N + 1,), int64: video i has rows offsets[i] to offsets[i + 1]
     pts_seconds: the time of each row            shape (sum of T,), float64
+    created_ns: when each video was extracted    shape (N,), int64, Unix time in nanoseconds
+    probe: the candidate's features of the probe shape (P,), float32; missing where there is none
 
 Every dataset carries Fletcher-32 checksums, and the file's name the SHA-256 of its bytes, since a flip in HDF5's own
 metadata passes Fletcher-32. The name begins with the time of writing, so that names sort from old to new.
@@ -12,14 +14,9 @@ metadata passes Fletcher-32. The name begins with the time of writing, so that n
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
-import secrets
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +24,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from vqa.cache.folder import host_name, not_writable, reason_of
+from vqa.cache.folder import reason_of
 from vqa.errors import CacheError, VideoError
-from vqa.files import settle
 from vqa.records import CandidateRecord, ImportedFeatures, VideoFeatures
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised by hand when the layout changes."""
 SUFFIX = ".h5"
 
 Features = VideoFeatures | ImportedFeatures
 
-_CHUNK_BYTES = 1 << 17  # a few videos: one is read without its whole segment, a segment without many small reads
-_KINDS = {"keys": 1, "features": 2, "offsets": 1, "pts_seconds": 1}
+_KINDS = {"keys": 1, "features": 2, "offsets": 1, "pts_seconds": 1, "created_ns": 1, "probe": 1}
 """Each dataset and its number of dimensions."""
+_MAY_LACK = frozenset(["probe"])
+_TYPES = {"features": ("f2", "f4"), "offsets": ("i8",), "pts_seconds": ("f8",), "created_ns": ("i8",), "probe": ("f4",)}
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,18 @@ class Provenance:
     """Of each library that took part."""
     source: Source | None = None
     """None for features that were extracted here."""
+    probe: tuple[float, ...] = ()
+    """The candidate's features of the probe, float32; empty for imported features."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentRow:
+    """One video's part of a segment."""
+
+    key: str
+    features: Features
+    created_ns: int
+    """When it was extracted, Unix time in nanoseconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +82,8 @@ class Segment:
 
     path: Path
     provenance: Provenance
-    created: str
-    """UTC, ISO 8601."""
+    created_ns: NDArray[np.int64]
+    """When each video was extracted, shape (N,), Unix time in nanoseconds."""
     seconds: float
     """Time the model spent on these videos."""
     keys: tuple[str, ...]
@@ -85,91 +94,6 @@ class Segment:
     """D, the number of features."""
     bytes: int
     """The file's size."""
-
-
-def write_segment(
-    folder: Path, provenance: Provenance, rows: Sequence[tuple[str, Features]], *, seconds: float
-) -> Path:
-    """Write one segment, whole or not at all.
-
-        HDF5 image in memory -> temporary file -> fsync -> rename to its time and SHA-256 -> fsync folder
-
-    The image is made in memory because HDF5 on a full disk fails in ways that can't be named; a plain write can.
-
-    Args:
-        folder: The candidate's folder; must exist.
-        provenance: Where the features come from.
-        rows: Keys and features, at least one, all of one kind and width.
-        seconds: Time the model spent on these videos.
-
-    Returns:
-        The path of the new segment.
-
-    Raises:
-        CacheError: the folder can't be written to.
-    """
-    image = _image(provenance, rows, seconds=seconds)
-    temporary = folder / f".tmp-{host_name()}-{os.getpid()}-{secrets.token_hex(8)}"
-    target = folder / f"{_sortable_now()}-{secrets.token_hex(4)}-{hashlib.sha256(image).hexdigest()}{SUFFIX}"
-    try:
-        temporary.write_bytes(image)
-        settle(temporary, target)
-    except OSError as error:
-        raise not_writable(folder, error) from error
-    finally:
-        with contextlib.suppress(OSError):  # the error above is the one to tell
-            temporary.unlink(missing_ok=True)
-    return target
-
-
-def _sortable_now() -> str:
-    """Return the time in UTC to the nanosecond, digits in sorting order."""
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}.{nanoseconds:09d}Z"
-
-
-def _image(provenance: Provenance, rows: Sequence[tuple[str, Features]], *, seconds: float) -> bytes:
-    """Return the bytes of a segment."""
-    keys = [key.encode("utf-8") for key, _ in rows]
-    lengths = [len(features.values) for _, features in rows]
-    values = np.concatenate([features.values for _, features in rows], casting="equiv")
-    datasets = {
-        "keys": np.array(keys, dtype=h5py.string_dtype("utf-8", max(map(len, keys)))),
-        "features": values.astype(_feature_type(provenance), casting="equiv", copy=False),
-        "offsets": np.cumsum([0, *lengths], dtype=np.int64),
-        "pts_seconds": np.concatenate([features.pts_seconds for _, features in rows], dtype=np.float64),
-    }
-    with h5py.File("segment", "w", driver="core", backing_store=False) as file:
-        for name, content in datasets.items():
-            file.create_dataset(name, data=content, chunks=_chunks(content), fletcher32=True)
-        file.attrs.update(_attributes(provenance, seconds))
-        file.flush()
-        return bytes(file.id.get_file_image())
-
-
-def _feature_type(provenance: Provenance) -> type[np.floating]:
-    return np.float16 if provenance.source is None else np.float32
-
-
-def _chunks(values: NDArray[Any]) -> tuple[int, ...]:
-    """Return the shape of the pieces that are read and checked as one: whole rows."""
-    row_bytes = values.nbytes // len(values)
-    return (min(len(values), max(1, _CHUNK_BYTES // row_bytes)), *values.shape[1:])
-
-
-def _attributes(provenance: Provenance, seconds: float) -> dict[str, Any]:
-    source = {} if provenance.source is None else {"source": json.dumps(asdict(provenance.source))}
-    return {
-        **source,
-        "schema": SCHEMA,
-        "name": provenance.record.name,
-        "fingerprint": provenance.record.fingerprint,
-        "candidate": provenance.record.details,
-        "weights_sha256": provenance.weights_sha256,
-        "versions": json.dumps(dict(provenance.versions), sort_keys=True),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": float(seconds),
-    }
 
 
 def open_segment(path: Path) -> Segment:
@@ -185,21 +109,24 @@ def open_segment(path: Path) -> Segment:
         text = {name: _text(attributes[name]) for name in ("name", "fingerprint", "candidate", "weights_sha256")}
         json.loads(text["candidate"])
         keys = tuple(key.decode("utf-8") for key in datasets["keys"][()].tolist())
-        offsets = np.asarray(datasets["offsets"][()])
+        offsets, created_ns = np.asarray(datasets["offsets"][()]), np.asarray(datasets["created_ns"][()])
         source = _source(_text(attributes["source"])) if "source" in attributes else None
         _check_offsets(offsets, len(keys), [len(datasets["features"]), len(datasets["pts_seconds"])])
+        if len(created_ns) != len(keys):
+            raise ValueError(f"{len(created_ns)} times of extraction for {len(keys)} videos")
         provenance = Provenance(
             CandidateRecord(text["name"], text["fingerprint"], text["candidate"]),
             text["weights_sha256"],
             json.loads(_text(attributes["versions"])),
             source,
+            tuple(datasets["probe"][()].tolist()) if "probe" in datasets else (),
         )
-        if datasets["features"].dtype != _feature_type(provenance):
+        if datasets["features"].dtype != feature_type(provenance):
             raise ValueError(f"features is of type {datasets['features'].dtype}")
         return Segment(
             path=path,
             provenance=provenance,
-            created=_text(attributes["created"]),
+            created_ns=created_ns,
             seconds=float(attributes["seconds"]),
             keys=keys,
             offsets=offsets,
@@ -234,7 +161,8 @@ def _opened(path: Path) -> Iterator[dict[str, h5py.Dataset]]:
     try:
         # Without HDF5's locks: the file never changes, and read-only disks and network folders refuse them.
         with h5py.File(path, "r", locking=False) as file:
-            yield {name: _plain(file, name, path.stat().st_size) for name in _KINDS}
+            here = [name for name in _KINDS if name not in _MAY_LACK or name in file]
+            yield {name: _plain(file, name, path.stat().st_size) for name in here}
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, VideoError) as error:
         raise CacheError(
             f"{path}: this segment can't be read ({reason_of(error)}); move the file away and run `vqa extract` again"
@@ -265,8 +193,12 @@ def _has_type(dataset: h5py.Dataset, name: str) -> bool:
     if name == "keys":
         text = h5py.check_string_dtype(dataset.dtype)
         return text is not None and text.encoding == "utf-8" and text.length is not None
-    types = {"features": ("f2", "f4"), "offsets": ("i8",), "pts_seconds": ("f8",)}
-    return any(dataset.dtype == kind for kind in types[name])
+    return any(dataset.dtype == kind for kind in _TYPES[name])
+
+
+def feature_type(provenance: Provenance) -> type[np.floating]:
+    """Return what a segment's features are stored as: float16, imported ones float32."""
+    return np.float16 if provenance.source is None else np.float32
 
 
 def _source(text: str) -> Source:

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,9 @@ class StoredCandidate:
     """Time the model spent on all its segments."""
     weights_sha256: str
     created: str
-    """Of its oldest segment, UTC, ISO 8601."""
+    """When its oldest features were extracted, UTC, ISO 8601."""
+    probe: tuple[float, ...] = ()
+    """Its features of the probe, as its oldest segment has them; empty where they are imported."""
     sources: tuple[Source, ...] = ()
     """Files that its imported features come from, oldest first."""
 
@@ -98,9 +101,19 @@ class FeatureStore:
             CacheMissError: they are not there.
             CacheError: the folder or a segment can't be read.
         """
+        segment, position = self.locate(fingerprint, key)
+        return read_videos(segment, [position])[0]
+
+    def locate(self, fingerprint: str, key: str) -> tuple[Segment, int]:
+        """Return the segment that holds one video's features by one candidate, and the video's position in it.
+
+        Raises:
+            CacheMissError: they are not there.
+            CacheError: the folder or a segment can't be read.
+        """
         table = self._complete(fingerprint, [key])
         number, position = table.places[key]
-        return read_videos(table.segments[number], [position])[0]
+        return table.segments[number], position
 
     def read_means(self, fingerprint: str, keys: Sequence[str]) -> NDArray[np.float32]:
         """Return the time average of each video's features; NaN marks a missing cell of imported ones.
@@ -146,6 +159,7 @@ class FeatureStore:
         *,
         weights_sha256: str,
         versions: Mapping[str, str],
+        probe: tuple[float, ...] = (),
         max_videos: int = 64,
         max_seconds: float = 60.0,
     ) -> SegmentWriter:
@@ -155,6 +169,7 @@ class FeatureStore:
             record: The candidate.
             weights_sha256: Over the network's parameters.
             versions: Of each library that took part.
+            probe: The candidate's features of the probe, float32.
             max_videos: A segment is closed when it has that many videos.
             max_seconds: A segment is closed by the first video that comes that long after its first one.
 
@@ -174,7 +189,7 @@ class FeatureStore:
                 )
         folder = segments[0].path.parent if segments else self.root / folder_name(record)
         width = segments[0].width if segments else None
-        provenance = Provenance(record, weights_sha256, versions)
+        provenance = Provenance(record, weights_sha256, versions, probe=probe)
         return SegmentWriter(self.root, folder, provenance, width=width, max_videos=max_videos, max_seconds=max_seconds)
 
     def _complete(self, fingerprint: str, keys: Sequence[str]) -> _Table:
@@ -269,6 +284,10 @@ def _check_alike(segment: Segment, oldest: Segment, fingerprint: str) -> None:
     )
 
 
+def _utc(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).isoformat(timespec="seconds")
+
+
 def _summary(table: _Table) -> StoredCandidate:
     oldest = table.segments[0]
     return StoredCandidate(
@@ -280,6 +299,7 @@ def _summary(table: _Table) -> StoredCandidate:
         width=oldest.width,
         seconds=sum(segment.seconds for segment in table.segments),
         weights_sha256=oldest.provenance.weights_sha256,
-        created=oldest.created,
+        created=_utc(min(int(segment.created_ns.min()) for segment in table.segments)),
+        probe=oldest.provenance.probe,
         sources=tuple(part.provenance.source for part in table.segments if part.provenance.source is not None),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from vqa.cache.folder import make_folder
 from vqa.cache.key import id_key
-from vqa.cache.segment import Provenance, Source, write_segment
+from vqa.cache.segment import Provenance, SegmentRow, Source
+from vqa.cache.segmentwriting import write_segment
 from vqa.cache.store import FeatureStore, folder_name
 from vqa.errors import TableError
 from vqa.records import IMPORTED, CandidateRecord, ImportedFeatures
@@ -112,6 +114,10 @@ def write_set(store: FeatureStore, plan: SetPlan, *, file: str, sha256: str, ver
     folder = store.root / folder_name(plan.record)
     make_folder(store.root, folder)
     source = Source(file, sha256, int(np.isnan(plan.values).sum()))
-    rows = [(id_key(video), ImportedFeatures(row[None])) for video, row in zip(plan.ids, plan.values, strict=True)]
+    now = time.time_ns()
+    rows = [
+        SegmentRow(id_key(video), ImportedFeatures(values[None]), now)
+        for video, values in zip(plan.ids, plan.values, strict=True)
+    ]
     write_segment(folder, Provenance(plan.record, "", versions, source), rows, seconds=0.0)
     store.refresh()

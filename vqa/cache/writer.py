@@ -10,8 +10,10 @@ from typing import Self
 import numpy as np
 
 from vqa.cache.folder import make_folder
-from vqa.cache.segment import Provenance, write_segment
+from vqa.cache.segment import Provenance, SegmentRow
+from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
+from vqa.files import sweep_temporaries
 from vqa.records import VideoFeatures
 
 
@@ -44,12 +46,13 @@ class SegmentWriter:
         max_seconds: float,
     ) -> None:
         make_folder(root, folder)
+        sweep_temporaries(folder)
         self.folder = folder
         self.provenance = provenance
         self.max_videos = max_videos
         self.max_seconds = max_seconds
         self._width = width
-        self._rows: list[tuple[str, VideoFeatures]] = []
+        self._rows: list[SegmentRow] = []
         self._seconds = 0.0
         self._began = 0.0
 
@@ -80,7 +83,7 @@ class SegmentWriter:
             )
         if not self._rows:
             self._began = time.monotonic()
-        self._rows.append((key, features))
+        self._rows.append(SegmentRow(key, features, time.time_ns()))
         self._seconds += seconds
         if len(self._rows) >= self.max_videos or time.monotonic() - self._began >= self.max_seconds:
             self.close()

@@ -1,0 +1,104 @@
+"""Writes one segment, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa.cache.folder import not_writable
+from vqa.cache.segment import SCHEMA, SUFFIX, Provenance, SegmentRow, feature_type
+from vqa.files import written_whole
+
+_CHUNK_BYTES = 1 << 17  # a few videos: one is read without its whole segment, a segment without many small reads
+
+
+def write_segment(
+    folder: Path, provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float, age: str = ""
+) -> Path:
+    """Write one segment, whole or not at all.
+
+        HDF5 image in memory -> temporary file -> fsync -> rename to its time and SHA-256 -> fsync folder
+
+    The image is made in memory because HDF5 on a full disk fails in ways that can't be named; a plain write can.
+
+    Args:
+        folder: The candidate's folder; made where it does not exist.
+        provenance: Where the features come from.
+        rows: Videos, at least one, all of one kind and width.
+        seconds: Time the model spent on these videos.
+        age: What the name begins with in place of the present time: for a segment that takes the place of older ones,
+            the `age_of` the oldest.
+
+    Returns:
+        The path of the new segment.
+
+    Raises:
+        CacheError: the folder can't be written to.
+    """
+    image = _image(provenance, rows, seconds=seconds)
+    name = f"{age or sortable_now()}-{secrets.token_hex(4)}-{hashlib.sha256(image).hexdigest()}{SUFFIX}"
+    try:
+        with written_whole(folder / name) as temporary:
+            temporary.write_bytes(image)
+    except OSError as error:
+        raise not_writable(folder, error) from error
+    return folder / name
+
+
+def sortable_now() -> str:
+    """Return the time in UTC to the nanosecond, digits in sorting order."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}.{nanoseconds:09d}Z"
+
+
+def _image(provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float) -> bytes:
+    """Return the bytes of a segment."""
+    keys = [row.key.encode("utf-8") for row in rows]
+    lengths = [len(row.features.values) for row in rows]
+    values = np.concatenate([row.features.values for row in rows], casting="equiv")
+    datasets = {
+        "keys": np.array(keys, dtype=h5py.string_dtype("utf-8", max(map(len, keys)))),
+        "features": values.astype(feature_type(provenance), casting="equiv", copy=False),
+        "offsets": np.cumsum([0, *lengths], dtype=np.int64),
+        "pts_seconds": np.concatenate([row.features.pts_seconds for row in rows], dtype=np.float64),
+        "created_ns": np.array([row.created_ns for row in rows], dtype=np.int64),
+    }
+    if provenance.probe:
+        datasets["probe"] = np.array(provenance.probe, dtype=np.float32)
+    with h5py.File("segment", "w", driver="core", backing_store=False) as file:
+        for name, content in datasets.items():
+            file.create_dataset(name, data=content, chunks=_chunks(content), fletcher32=True)
+        file.attrs.update(_attributes(provenance, seconds))
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def _chunks(values: NDArray[Any]) -> tuple[int, ...]:
+    """Return the shape of the pieces that are read and checked as one: whole rows."""
+    row_bytes = values.nbytes // len(values)
+    return (min(len(values), max(1, _CHUNK_BYTES // row_bytes)), *values.shape[1:])
+
+
+def _attributes(provenance: Provenance, seconds: float) -> dict[str, Any]:
+    source = {} if provenance.source is None else {"source": json.dumps(asdict(provenance.source))}
+    return {
+        **source,
+        "schema": SCHEMA,
+        "name": provenance.record.name,
+        "fingerprint": provenance.record.fingerprint,
+        "candidate": provenance.record.details,
+        "weights_sha256": provenance.weights_sha256,
+        "versions": json.dumps(dict(provenance.versions), sort_keys=True),
+        "seconds": float(seconds),
+    }
