@@ -9,6 +9,7 @@ docs/provenance.md.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
@@ -23,7 +24,7 @@ from vqa.extract.decoding import DecodedInput, DecodedVideo, bytes_needed, decod
 from vqa.extract.model import run_network
 from vqa.extract.spec import Candidate
 
-TOLERANCES: Mapping[str, float] = {"float32": 5e-5, "bfloat16": 1e-2}
+TOLERANCES: Mapping[str, float] = {"float32": 5e-5, "bfloat16": 2e-2}
 """The largest distance that rounding may explain, for each precision."""
 
 _CLIP = "probe.webm"
@@ -76,13 +77,21 @@ def _run(pixels: Tensor, candidate: Candidate, network: nn.Module, device: torch
         ) from error
 
 
+def beyond_rounding(candidate: Candidate, found: NDArray[np.float32], before: NDArray[np.float32]) -> float | None:
+    """Return how far a candidate's features of the clip moved, or None where rounding explains it."""
+    distance = probe_distance(found, before)
+    return None if distance <= TOLERANCES[candidate.precision] else distance
+
+
 def probe_distance(found: NDArray[np.float32], before: NDArray[np.float32]) -> float:
     """Return how far features of the probe clip lie from those before, relative to their length; 0 where equal.
 
-    Another width is infinitely far.
+    Another width, or features that are not finite, are infinitely far.
     """
-    if found.shape != before.shape:
-        return float("inf")
-    exact, old = found.astype(np.float64), before.astype(np.float64)
-    apart, length = float(np.linalg.norm(exact - old)), float(np.linalg.norm(old))
-    return 0.0 if apart == 0 else apart / length if length else float("inf")
+    if found.shape != before.shape or not np.isfinite([found, before]).all():
+        return math.inf
+    new, old = found.astype(np.float64), before.astype(np.float64)
+    apart, length = float(np.linalg.norm(new - old)), float(np.linalg.norm(old))
+    if apart == 0:
+        return 0.0
+    return apart / length if length else math.inf

@@ -29,6 +29,8 @@ class ListedModel:
     """Videos with features in the workspace's cache; 0 outside a workspace."""
     cost_ms: float | None
     """Measured time of the network for one video, where the cache knows it."""
+    generation: int
+    """Of the cached features; 0 for the first."""
     gmacs: float | None
     """Stated multiplications for one frame or clip, 10^9; None where its pool states none."""
 
@@ -59,6 +61,7 @@ def list_models(pattern: str | None = None, *, pool: str | None = None, folder: 
                 row=row,
                 cached_videos=stored.videos if stored else 0,
                 cost_ms=store.cost_ms(stored.record.fingerprint) if store and stored else None,
+                generation=stored.record.generation if stored else 0,
                 gmacs=row.data.get("gmacs") if row else None,
             )
         )
@@ -68,7 +71,7 @@ def list_models(pattern: str | None = None, *, pool: str | None = None, folder: 
 def _imported(stored: StoredCandidate) -> ListedModel:
     name, files = stored.record.name, ", ".join(dict.fromkeys(source.file for source in stored.sources))
     row = PoolRow(IMPORTED, name, "-", "-", stored.width, "-", files, {})
-    return ListedModel(name, row, stored.videos, cost_ms=None, gmacs=None)
+    return ListedModel(name, row, stored.videos, cost_ms=None, generation=0, gmacs=None)
 
 
 def _held(folder: Path) -> tuple[FeatureStore | None, dict[str, StoredCandidate]]:
