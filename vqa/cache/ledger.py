@@ -56,6 +56,17 @@ class Ledger:
         if any(map(_resolved_by(values), self._state())):
             self._append({"resolved": values})
 
+    def forget(self, fingerprint: str) -> int:
+        """Cancel all that stands against a candidate; return how many failures that were.
+
+        Raises:
+            CacheError: the ledger can't be read or written.
+        """
+        mine = [failure for failure in self.open_failures() if failure.fingerprint == fingerprint]
+        for failure in mine:
+            self._append({"resolved": {"key": failure.key, "fingerprint": fingerprint, "video": failure.video}})
+        return len(mine)
+
     def open_failures(self) -> tuple[Failure, ...]:
         """Return all failures that nothing has cancelled, in the order they were first met.
 

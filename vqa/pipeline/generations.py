@@ -46,6 +46,8 @@ def settle_generations(recorder: Recorder, *, new_generation: bool) -> None:
             recorder.renew(entry)
         elif change is not None:
             changes.append(change)
+        elif stored.probe:
+            entry.probe = stored.probe  # one for all segments of a generation: rounding must not drift from run to run
     if changes:
         raise ProbeError(_tell(changes))
 
