@@ -14,7 +14,8 @@ from vqa.errors import CacheMissError
 from vqa.extract.backends import find_backend
 from vqa.extract.pools import PoolRow, expand_models, find_row, pool_rows
 from vqa.pipeline.features import current_candidates
-from vqa.records import IMPORTED, Failure, is_imported
+from vqa.pipeline.provenance import named_candidates
+from vqa.records import EVERY_CANDIDATE, IMPORTED, Failure, is_imported
 from vqa.workspace import open_workspace
 
 
@@ -95,12 +96,22 @@ class CacheReport:
     failures: tuple[Failure, ...]
 
 
-def describe_cache(folder: Path) -> CacheReport:
+def describe_cache(folder: Path, models: Sequence[str] = ()) -> CacheReport:
     """Describe a workspace's cache: each candidate with its videos, size and provenance, and what failed.
 
+    Args:
+        folder: The workspace.
+        models: Candidates, globs or fingerprints; none for all.
+
     Raises:
+        CacheMissError: there is no such candidate.
         WorkspaceError, CacheError: the workspace or its cache can't be read.
     """
     workspace = open_workspace(folder)
     store = FeatureStore(workspace.cache_dir)
-    return CacheReport(workspace.cache_dir, store.candidates(), Ledger(workspace.cache_dir).open_failures())
+    candidates = named_candidates(store.candidates(), models)
+    shown = {EVERY_CANDIDATE, *(stored.record.fingerprint for stored in candidates)}
+    failures = Ledger(workspace.cache_dir).open_failures()
+    if models:
+        failures = tuple(failure for failure in failures if failure.fingerprint in shown)
+    return CacheReport(workspace.cache_dir, candidates, failures)
