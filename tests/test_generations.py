@@ -14,10 +14,10 @@ from drifting import install
 from workspaces import make_clips
 
 from vqa.cache.segment import open_segment
-from vqa.cache.store import FeatureStore
+from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.extract import backends
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
-from vqa.pipeline import candidates, extraction, features
+from vqa.pipeline import candidates, crossing, extraction, features
 from vqa.records import CandidateRecord, VideoFeatures
 from vqa.workspace import open_workspace
 
@@ -203,6 +203,19 @@ def test_the_highest_generation_counts_even_when_it_is_not_complete(workspace: P
                 writer.put(f"{video}", VideoFeatures(np.ones((1, 4), np.float16), np.zeros(1)), seconds=0)
     current = features.current_candidates(store(workspace), open_workspace(workspace))
     assert [(one.record.generation, one.videos) for one in current if one.record.name == "fake:x"] == [(2, 2)]
+
+
+def test_two_caches_share_a_model_only_where_its_numbers_agree(workspace: Path, tmp_path: Path) -> None:
+    def held(name: str, *probe: float) -> StoredCandidate:
+        at = FeatureStore(tmp_path / name)
+        with at.writer(candidate(0).record, weights_sha256="a", versions={}, probe=probe) as writer:
+            writer.put("1", VideoFeatures(np.ones((1, 2), np.float16), np.zeros(1)), seconds=0)
+        return FeatureStore(at.root).candidates()[0]
+
+    here = held("a", 3.0, 4.0)
+    assert crossing._are_alike(here, held("b", 3.0, 4.0001))
+    assert not crossing._are_alike(here, held("c", 3.0, 4.01))
+    assert crossing._are_alike(here, held("d"))
 
 
 def store(folder: Path) -> FeatureStore:

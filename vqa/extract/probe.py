@@ -25,7 +25,7 @@ from vqa.extract.model import run_network
 from vqa.extract.spec import Candidate
 
 TOLERANCES: Mapping[str, float] = {"float32": 5e-5, "bfloat16": 2e-2}
-"""The largest distance that rounding may explain, for each precision."""
+"""By precision."""
 
 _CLIP = "probe.webm"
 
@@ -77,10 +77,15 @@ def _run(pixels: Tensor, candidate: Candidate, network: nn.Module, device: torch
         ) from error
 
 
-def beyond_rounding(candidate: Candidate, found: NDArray[np.float32], before: NDArray[np.float32]) -> float | None:
-    """Return how far a candidate's features of the clip moved, or None where rounding explains it."""
+def beyond_rounding(found: NDArray[np.float32], before: NDArray[np.float32], *, precision: str) -> float | None:
+    """Return how far a candidate's features of the clip moved, or None where rounding in its precision explains it."""
     distance = probe_distance(found, before)
-    return None if distance <= TOLERANCES[candidate.precision] else distance
+    return None if distance <= tolerance(precision) else distance
+
+
+def tolerance(precision: str) -> float:
+    """Return the largest distance that rounding may explain; 0 for a precision that is none of ours."""
+    return TOLERANCES.get(precision, 0.0)
 
 
 def probe_distance(found: NDArray[np.float32], before: NDArray[np.float32]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vqa.cache.store import StoredCandidate
 from vqa.errors import ProbeError
-from vqa.extract.probe import TOLERANCES, beyond_rounding
+from vqa.extract.probe import beyond_rounding, tolerance
 from vqa.extract.spec import Candidate
 from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.recording import Entry, Recorder
@@ -57,7 +57,7 @@ def _find_change(entry: Entry, stored: StoredCandidate) -> _Change | None:
     if entry.model is None or not stored.probe or _has_other_weights(entry, stored):
         return None
     found, before = (np.array(probe, dtype=np.float32) for probe in (entry.probe, stored.probe))
-    distance = beyond_rounding(entry.candidate, found, before)
+    distance = beyond_rounding(found, before, precision=entry.candidate.precision)
     return None if distance is None else _Change(entry.candidate, distance, stored.versions)
 
 
@@ -78,7 +78,7 @@ def _tell(changes: Sequence[_Change]) -> str:
 
 def tell_distance(candidate: Candidate, distance: float) -> str:
     """Say how far features of the probe moved, and how far rounding may move them."""
-    return f"by {distance:.2g} of their length, where rounding explains {TOLERANCES[candidate.precision]:.0e}"
+    return f"by {distance:.2g} of their length, where rounding explains {tolerance(candidate.precision):.0e}"
 
 
 def tell_versions(before: Mapping[str, str]) -> str:

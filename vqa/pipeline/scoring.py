@@ -143,7 +143,7 @@ def _load_models(bundle: Bundle, device: torch.device) -> list[Model]:
 def _check_probe(bundle: Bundle, entry: Mapping[str, Any], candidate: Candidate, found: NDArray[np.float32]) -> None:
     """Refuse a backbone whose numbers are no longer those the bundle was trained on."""
     before = bundle.extras.get(entry["name"])
-    distance = None if before is None else beyond_rounding(candidate, found, before)
+    distance = None if before is None else beyond_rounding(found, before, precision=candidate.precision)
     if distance is not None:
         raise BundleError(
             f"{candidate}: its numbers changed, features of the probe clip differ from those the bundle was trained on "
