@@ -114,4 +114,5 @@ def describe_cache(folder: Path, models: Sequence[str] = ()) -> CacheReport:
     failures = Ledger(workspace.cache_dir).open_failures()
     if models:
         failures = tuple(failure for failure in failures if failure.fingerprint in shown)
-    return CacheReport(workspace.cache_dir, candidates, failures)
+    in_order = sorted(candidates, key=lambda stored: (stored.record.name, stored.record.generation))
+    return CacheReport(workspace.cache_dir, in_order, failures)
