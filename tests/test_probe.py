@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import av
@@ -22,11 +24,14 @@ from torch import Tensor, nn
 
 from vqa.errors import ProbeError, VideoError
 from vqa.extract import decoding, pixels
-from vqa.extract.probe import TOLERANCES, probe_distance, probe_features
-from vqa.extract.spec import Candidate, InputSpec, ModelSpec, NativeInput
+from vqa.extract.backends import bundled
+from vqa.extract.model import load_network
+from vqa.extract.probe import TOLERANCES, beyond_rounding, probe_distance, probe_features
+from vqa.extract.spec import Candidate, InputSpec, ModelSpec, NativeInput, parse_spec, plan_candidate
 from vqa.extract.video import read_timeline
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
 CLIP = Path(str(resources.files("vqa.extract").joinpath("probe.webm")))
 
 
@@ -100,11 +105,10 @@ print(json.dumps(probe_features(candidate(), Mixed(), CPU).tolist()))
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_another_process_gives_the_same_features_whatever_its_threads(threads: int) -> None:
-    root = Path(__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-c", PROBE_ELSEWHERE, str(threads)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
@@ -178,3 +182,27 @@ def test_a_measure_that_refuses_the_clip_is_refused_by_name() -> None:
     native = Candidate(ModelSpec("fake", "x"), NativeInput(), "none", "float32")
     with pytest.raises(ProbeError, match=r"^fake:x: can't be run on vqa's probe clip \(too small for me\); "):
         probe_features(native, Choosy(), CPU)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", bundled.BACKEND.list_names())
+def test_with_real_weights_all_harm_is_beyond_the_tolerance_and_no_rounding_is(name: str) -> None:
+    loader = importlib.util.spec_from_file_location("probe_benchmark", ROOT / "benchmarks" / "probe.py")
+    assert loader is not None
+    assert loader.loader is not None
+    benchmark = importlib.util.module_from_spec(loader)
+    loader.loader.exec_module(benchmark)
+    spec = parse_spec(f"bundled:{name}")
+    real = plan_candidate(spec, bundled.BACKEND.describe(spec), "float32")
+    network = load_network(real)
+    before = probe_features(real, network, CPU)
+
+    def beyond(changes: dict[str, Any]) -> set[str]:
+        moved = {
+            key: beyond_rounding(change(real, network), before, precision="float32") for key, change in changes.items()
+        }
+        return {key for key, distance in moved.items() if distance is not None}
+
+    assert beyond(benchmark.HARMLESS) == set()
+    has_gelu = any(isinstance(module, nn.GELU) for module in network.modules())
+    assert beyond(benchmark.HARMFUL) == set(benchmark.HARMFUL) - (set() if has_gelu else {"QuickGELU"})
