@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from workspaces import make_clips
 from vqa.cache.segment import open_segment
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.extract import backends
-from vqa.extract.spec import Candidate, InputSpec, ModelSpec
+from vqa.extract.machine import Device
+from vqa.extract.spec import Candidate, InputSpec, ModelSpec, parse_spec, plan_candidate
 from vqa.pipeline import candidates, crossing, extraction, features
+from vqa.pipeline.examining import Examiner
 from vqa.records import CandidateRecord, VideoFeatures
 from vqa.workspace import open_workspace
 
@@ -203,6 +206,18 @@ def test_the_highest_generation_counts_even_when_it_is_not_complete(workspace: P
                 writer.put(f"{video}", VideoFeatures(np.ones((1, 4), np.float16), np.zeros(1)), seconds=0)
     current = features.current_candidates(store(workspace), open_workspace(workspace))
     assert [(one.record.generation, one.videos) for one in current if one.record.name == "fake:x"] == [(2, 2)]
+
+
+def test_the_doctor_looks_at_the_generation_that_an_extraction_goes_on_with(tmp_path: Path, site: Path) -> None:
+    spec = parse_spec("drift:one")
+    first = plan_candidate(spec, backends.find_backend("drift").describe(spec), "float32")
+    held = FeatureStore(tmp_path / "cache")
+    for one, videos in ((first, 3), (replace(first, precision="bfloat16", generation=1), 2)):
+        with held.writer(one.record, weights_sha256="a", versions={}) as writer:
+            for video in range(videos):
+                writer.put(f"{video}", VideoFeatures(np.ones((1, 4), np.float16), np.zeros(1)), seconds=0)
+    state = Examiner("auto", Device("cpu", "none", None, False, "no AMX"), FeatureStore(held.root)).examine(spec)
+    assert (state.precision, state.reason) == ("bfloat16", "as in the cache (2 videos)")
 
 
 def test_two_caches_share_a_model_only_where_its_numbers_agree(workspace: Path, tmp_path: Path) -> None:
