@@ -141,8 +141,8 @@ def test_another_colour_matrix_is_beyond_the_tolerance() -> None:
 
 
 def test_a_lost_frame_is_beyond_the_tolerance() -> None:
-    def lossy(path: Path, *, max_pixels: int) -> object:
-        whole = read_timeline(path, max_pixels=max_pixels)
+    def lossy(path: Path, **limits: float) -> object:
+        whole = read_timeline(path, **limits)
         return replace(whole, pts=whole.pts[1:], keys=np.empty(0, np.intp))
 
     with mock.patch.object(decoding, "read_timeline", lossy):
