@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, TimeoutError
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
@@ -112,12 +112,25 @@ class DecodeWorkers:
         self._pool = self._start()
 
     def _start(self) -> ProcessPool:
-        return ProcessPool(
+        """Return a pool whose workers are on their way.
+
+        They are started from a thread: a signal, which breaks into the main one alone, could leave a worker that
+        nobody knows of.
+        """
+        start_worker_server()
+        pool = ProcessPool(
             max_workers=self._processes,
             initializer=set_up,
             initargs=(self._candidates, self._limits),
             context=_context(),
         )
+        try:
+            with ThreadPoolExecutor(1, "vqa-start") as thread:
+                thread.submit(lambda: pool.active).result()
+        except BaseException:
+            _stop(pool)
+            raise
+        return pool
 
     def __enter__(self) -> Self:
         return self
@@ -125,11 +138,7 @@ class DecodeWorkers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        _stop(self._pool)
 
     def submit(
         self, path: Path, stamp: Stamp | None, models: tuple[int, ...], slot: Slot, done: Callable[[Outcome, int], None]
@@ -180,7 +189,7 @@ class DecodeWorkers:
 
     def restart(self) -> None:
         """Begin anew with fresh processes; every video in work is reported as broken, even one the pool has lost."""
-        self._stop()
+        _stop(self._pool)
         for future in tuple(self._waiting):
             self._report(future, BrokenProcessPool("the decode workers were started anew"), self.generation)
         self.generation += 1
@@ -194,6 +203,11 @@ class DecodeWorkers:
         """
         if self._waiting and (not self._pool.active or quiet_seconds > self._limits.video_seconds + _SLACK_SECONDS):
             self.restart()
+
+
+def _stop(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
 
 
 def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int) -> tuple[int, int]:
@@ -228,10 +242,20 @@ def _death(exitcode: int) -> str:
 
 
 def start_worker_server() -> None:
-    """Let the process that workers are forked from load its libraries meanwhile; returns at once."""
+    """Let the process that workers are forked from load its libraries meanwhile; returns at once.
+
+    Ctrl-C, and the end of a terminal, reach all its processes. This one ends the others, in silence, so they are born
+    deaf to both; shared memory would outlive the process that looks after it, too.
+    """
     if _FORK_SERVER:
         _context()
-        forkserver.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        try:
+            resource_tracker.ensure_running()  # sees to Ctrl-C itself, and then unblocks it
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _context() -> BaseContext:
@@ -246,7 +270,7 @@ def _context() -> BaseContext:
 
 
 if _FORK_SERVER:
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
     from multiprocessing.context import ForkServerContext, ForkServerProcess
 
     class _ServerProcess(ForkServerProcess):
