@@ -112,7 +112,9 @@ def test_a_flipped_byte_in_the_features_is_found_when_they_are_read(segment_file
     content[place + 4] ^= 0x01
     segment_file.write_bytes(content)
     segment = open_segment(segment_file)
-    with pytest.raises(CacheError, match=r"\.h5: this segment can't be read \(.*\); move the file away and run"):
+    with pytest.raises(
+        CacheError, match=r"\.h5: this segment can't be read \(.*\); run `vqa cache verify --repair`, then"
+    ):
         read_videos(segment, [0])
 
 
@@ -120,7 +122,7 @@ def test_a_flipped_byte_in_the_features_is_found_when_they_are_read(segment_file
 def test_a_truncated_file_is_named(segment_file, length):
     segment_file.write_bytes(segment_file.read_bytes()[:length])
     with pytest.raises(
-        CacheError, match=r"can't be read \(.+\); move the file away and run `vqa extract` again"
+        CacheError, match=r"can't be read \(.+\); run `vqa cache verify --repair`, then `vqa extract` again"
     ) as info:
         open_segment(segment_file)
     assert segment_file.name in str(info.value)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vqa.cache import store as store_module
+from vqa.cache import contents as contents_module
 from vqa.cache.segment import SegmentRow
 from vqa.cache.segmentwriting import write_segment
 from vqa.cache.store import FeatureStore, folder_name, time_average
@@ -105,8 +105,8 @@ def test_where_two_segments_hold_a_video_the_older_wins(tmp_path):
 
 def test_new_segments_appear_on_refresh_and_old_ones_are_not_opened_again(tmp_path, monkeypatch):
     opened = []
-    real = store_module.open_segment
-    monkeypatch.setattr(store_module, "open_segment", lambda path: opened.append(path.name) or real(path))
+    real = contents_module.open_segment
+    monkeypatch.setattr(contents_module, "open_segment", lambda path: opened.append(path.name) or real(path))
     put_all(tmp_path, {"a": 1})
     store = FeatureStore(tmp_path)
     opened.clear()
@@ -228,7 +228,7 @@ def test_a_damaged_segment_is_named_and_hides_no_other_candidate(tmp_path):
     store = FeatureStore(tmp_path)
     assert store.keys(FINGERPRINT) == {"a"}
     with pytest.raises(
-        CacheError, match=r"\.h5: this segment can't be read .*; move the file away and run `vqa extract`"
+        CacheError, match=r"\.h5: this segment can't be read .*; run `vqa cache verify --repair`, then `vqa extract`"
     ):
         store.keys("abcdefabcdef")
     path.unlink()
@@ -253,7 +253,7 @@ def test_a_segment_in_the_wrong_folder_is_refused(tmp_path):
     put_all(tmp_path, {"b": 1}, record=other)
     (path,) = tmp_path.glob("*-abcdefabcdef/*.h5")
     shutil.copy(path, segments(tmp_path)[0].parent)
-    with pytest.raises(CacheError, match=r"does not fit its folder \(it belongs to timm:other-abcdefabcdef\); move"):
+    with pytest.raises(CacheError, match=r"does not fit its folder \(it belongs to timm:other-abcdefabcdef\); run"):
         FeatureStore(tmp_path).keys(FINGERPRINT)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -18,6 +19,10 @@ EVERY_CANDIDATE = "*"
 
 IMPORTED = "imported"
 """Takes the place of the backend in the names of candidates whose features come from a table."""
+
+
+WEIGHT_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+"""What the weights of a candidate end in where they are a local file."""
 
 
 def is_imported(name: str) -> bool:
@@ -66,6 +71,22 @@ class ImportedFeatures:
     def pts_seconds(self) -> NDArray[np.float64]:
         """Time of the one row, shape (1,): they belong to the whole video."""
         return np.zeros(1)
+
+
+def fingerprint_of(details: str) -> str:
+    """Return the fingerprint of a candidate: the first 12 hexadecimal digits of the SHA-256 of its details.
+
+    Of weights in a local file the bytes decide, which stand in the details by their own hash, not where the file lies.
+
+    Args:
+        details: All that decides a candidate's numbers, canonical JSON.
+    """
+    values = json.loads(details)
+    spec = values.get("spec")
+    if isinstance(spec, dict) and str(spec.get("weights")).endswith(WEIGHT_FILE_SUFFIXES):
+        values["model"] = spec["weights"] = ""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

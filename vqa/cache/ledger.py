@@ -56,6 +56,17 @@ class Ledger:
         if any(map(_resolved_by(values), self._state())):
             self._append({"resolved": values})
 
+    def forget(self, fingerprint: str) -> int:
+        """Cancel all that stands against one candidate alone; return how many failures that were.
+
+        Raises:
+            CacheError: the ledger can't be read or written.
+        """
+        count = sum(identity[2] == fingerprint for identity in self._state())
+        if count:
+            self._append({"forgotten": fingerprint})
+        return count
+
     def open_failures(self) -> tuple[Failure, ...]:
         """Return all failures that nothing has cancelled, in the order they were first met.
 
@@ -119,6 +130,9 @@ def _apply(state: dict[tuple[str, str, str], Failure], line: dict[str, Any]) -> 
             state[_identity(failure)] = failure
         case {"resolved": {"key": str(), "fingerprint": str(), "video": str()} as values}:
             for identity in list(filter(_resolved_by(values), state)):
+                del state[identity]
+        case {"forgotten": str(fingerprint)}:
+            for identity in [identity for identity in state if identity[2] == fingerprint]:
                 del state[identity]
 
 

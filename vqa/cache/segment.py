@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,14 @@ SUFFIX = ".h5"
 
 Features = VideoFeatures | ImportedFeatures
 
+
+class SegmentGoneError(CacheError):
+    """A segment that was listed is no longer there: it was merged into another one, or its candidate was dropped."""
+
+
 _KINDS = {"keys": 1, "features": 2, "offsets": 1, "pts_seconds": 1, "created_ns": 1, "probe": 1}
 """Each dataset and its number of dimensions."""
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-[0-9a-f]{8}-(?P<sha256>[0-9a-f]{64})" + re.escape(SUFFIX))
 _MAY_LACK = frozenset(["probe"])
 _TYPES = {"features": ("f2", "f4"), "offsets": ("i8",), "pts_seconds": ("f8",), "created_ns": ("i8",), "probe": ("f4",)}
 
@@ -96,6 +104,25 @@ class Segment:
     """The file's size."""
 
 
+def sortable_time(nanoseconds: int) -> str:
+    """Return a Unix time in nanoseconds as a segment's name begins with it: UTC, digits in sorting order."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}.{rest:09d}Z"
+
+
+def named_time(path: Path) -> int:
+    """Return the Unix time in nanoseconds that a segment's name begins with."""
+    whole, rest = path.name.split("Z-", 1)[0].split(".")
+    moment = datetime.strptime(whole, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1_000_000_000 + int(rest)
+
+
+def sha256_in_name(path: Path) -> str | None:
+    """Return the SHA-256 that a segment's name says its bytes have, None where the name is no segment's."""
+    match = _NAME.fullmatch(path.name)
+    return match["sha256"] if match else None
+
+
 def open_segment(path: Path) -> Segment:
     """Read what a segment holds, without its features.
 
@@ -143,7 +170,8 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
     """
     first, last = min(positions), max(positions)
     start, stop = int(segment.offsets[first]), int(segment.offsets[last + 1])
-    with _opened(segment.path) as datasets:
+    with _opened(segment.path, ("keys", "offsets", "features", "pts_seconds")) as datasets:
+        _check_unchanged(segment, datasets, first, last)
         values, pts_seconds = datasets["features"][start:stop], datasets["pts_seconds"][start:stop]
         videos: list[Features] = []
         for position in positions:
@@ -156,16 +184,19 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[dict[str, h5py.Dataset]]:
-    """Give a segment's datasets; whatever is wrong with the file, inside the block too, becomes a CacheError."""
+def _opened(path: Path, names: Iterable[str] = tuple(_KINDS)) -> Iterator[dict[str, h5py.Dataset]]:
+    """Give datasets of a segment; whatever is wrong with the file, inside the block too, becomes a CacheError."""
     try:
         # Without HDF5's locks: the file never changes, and read-only disks and network folders refuse them.
         with h5py.File(path, "r", locking=False) as file:
-            here = [name for name in _KINDS if name not in _MAY_LACK or name in file]
+            here = [name for name in names if name not in _MAY_LACK or name in file]
             yield {name: _plain(file, name, path.stat().st_size) for name in here}
+    except FileNotFoundError as error:
+        raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, VideoError) as error:
         raise CacheError(
-            f"{path}: this segment can't be read ({reason_of(error)}); move the file away and run `vqa extract` again"
+            f"{path}: this segment can't be read ({reason_of(error)}); run `vqa cache verify --repair`, then "
+            "`vqa extract` again"
         ) from error
 
 
@@ -210,6 +241,15 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("an attribute is no text")
     return value
+
+
+def _check_unchanged(segment: Segment, datasets: dict[str, h5py.Dataset], first: int, last: int) -> None:
+    """Refuse a file in which these videos lie elsewhere than was found when it was opened, or indexed."""
+    keys = tuple(key.decode("utf-8") for key in datasets["keys"][first : last + 1].tolist())
+    offsets = datasets["offsets"][first : last + 2]
+    same = keys == segment.keys[first : last + 1] and np.array_equal(offsets, segment.offsets[first : last + 2])
+    if not same or datasets["features"].shape[1] != segment.width:
+        raise ValueError("it holds other videos than it did")
 
 
 def _check_offsets(offsets: NDArray[np.int64], videos: int, rows: list[int]) -> None:

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.cache.folder import not_writable
-from vqa.cache.segment import SCHEMA, SUFFIX, Provenance, SegmentRow, feature_type
+from vqa.cache.segment import SCHEMA, SUFFIX, Provenance, SegmentRow, feature_type, sortable_time
 from vqa.files import written_whole
 
 _CHUNK_BYTES = 1 << 17  # a few videos: one is read without its whole segment, a segment without many small reads
 
 
 def write_segment(
-    folder: Path, provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float, age: str = ""
+    folder: Path, provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float, written_ns: int | None = None
 ) -> Path:
     """Write one segment, whole or not at all.
 
@@ -37,8 +36,7 @@ def write_segment(
         provenance: Where the features come from.
         rows: Videos, at least one, all of one kind and width.
         seconds: Time the model spent on these videos.
-        age: What the name begins with in place of the present time: for a segment that takes the place of older ones,
-            the `age_of` the oldest.
+        written_ns: Time in the name in place of the present one, for a segment that takes the place of older ones.
 
     Returns:
         The path of the new segment.
@@ -47,19 +45,14 @@ def write_segment(
         CacheError: the folder can't be written to.
     """
     image = _image(provenance, rows, seconds=seconds)
-    name = f"{age or sortable_now()}-{secrets.token_hex(4)}-{hashlib.sha256(image).hexdigest()}{SUFFIX}"
+    now = sortable_time(time.time_ns() if written_ns is None else written_ns)
+    name = f"{now}-{secrets.token_hex(4)}-{hashlib.sha256(image).hexdigest()}{SUFFIX}"
     try:
         with written_whole(folder / name) as temporary:
             temporary.write_bytes(image)
     except OSError as error:
         raise not_writable(folder, error) from error
     return folder / name
-
-
-def sortable_now() -> str:
-    """Return the time in UTC to the nanosecond, digits in sorting order."""
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}.{nanoseconds:09d}Z"
 
 
 def _image(provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float) -> bytes:

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqa.cache.folder import reason_of
-from vqa.cache.segment import SUFFIX, Features, Provenance, Segment, Source, open_segment, read_videos
+from vqa.cache.contents import FOLDER_NAME, Contents, candidate_folders, read_contents
+from vqa.cache.segment import Features, Provenance, Segment, SegmentGoneError, Source, read_videos
 from vqa.cache.writer import SegmentWriter
 from vqa.errors import CacheError, CacheMissError
 from vqa.records import CandidateRecord, is_imported
 
 __all__ = ["FeatureStore", "SegmentWriter", "StoredCandidate", "filling_command", "folder_name", "time_average"]
 
-_FOLDER = re.compile(r".+-(?P<fingerprint>[0-9A-Za-z]{6,64})")
+_TRIES = 10
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,6 @@ class StoredCandidate:
     """Files that its imported features come from, oldest first."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """The segments of one candidate, oldest first, and where each video's features lie."""
-
-    segments: tuple[Segment, ...]
-    places: Mapping[str, tuple[int, int]]
-    """For each key the segment's number and the position in it."""
-
-
 class FeatureStore:
     """The features in a cache folder. What other processes add is seen after `refresh`.
 
@@ -70,11 +63,11 @@ class FeatureStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._segments: dict[Path, Segment] = {}
-        self._tables: dict[str, _Table] = {}
+        self._contents: dict[str, Contents] = {}
 
     def refresh(self) -> None:
         """Look for new segments on the next question; those already opened are not opened again."""
-        self._tables.clear()
+        self._contents.clear()
 
     def candidates(self) -> tuple[StoredCandidate, ...]:
         """Return every candidate that has features, in the order of names.
@@ -82,8 +75,8 @@ class FeatureStore:
         Raises:
             CacheError: the folder or a segment can't be read.
         """
-        tables = [self._table(fingerprint) for fingerprint in self._folders()]
-        stored = [_summary(table) for table in tables if table.segments]
+        held = [self._held(fingerprint) for fingerprint in candidate_folders(self.root)]
+        stored = [_summary(contents) for contents in held if contents.segments]
         return tuple(sorted(stored, key=lambda candidate: (candidate.record.name, candidate.record.fingerprint)))
 
     def keys(self, fingerprint: str) -> frozenset[str]:
@@ -92,7 +85,7 @@ class FeatureStore:
         Raises:
             CacheError: the folder or a segment can't be read.
         """
-        return frozenset(self._table(fingerprint).places)
+        return frozenset(self._held(fingerprint).numbers)
 
     def read(self, fingerprint: str, key: str) -> Features:
         """Return one video's features by one candidate.
@@ -101,8 +94,12 @@ class FeatureStore:
             CacheMissError: they are not there.
             CacheError: the folder or a segment can't be read.
         """
-        segment, position = self.locate(fingerprint, key)
-        return read_videos(segment, [position])[0]
+
+        def read() -> Features:
+            segment, position = self.locate(fingerprint, key)
+            return read_videos(segment, [position])[0]
+
+        return self._retried(read)
 
     def locate(self, fingerprint: str, key: str) -> tuple[Segment, int]:
         """Return the segment that holds one video's features by one candidate, and the video's position in it.
@@ -111,9 +108,9 @@ class FeatureStore:
             CacheMissError: they are not there.
             CacheError: the folder or a segment can't be read.
         """
-        table = self._complete(fingerprint, [key])
-        number, position = table.places[key]
-        return table.segments[number], position
+        contents = self._complete(fingerprint, [key])
+        number, position = contents.place(key)
+        return contents.segments[number], position
 
     def read_means(self, fingerprint: str, keys: Sequence[str]) -> NDArray[np.float32]:
         """Return the time average of each video's features; NaN marks a missing cell of imported ones.
@@ -129,17 +126,30 @@ class FeatureStore:
             CacheMissError: some videos have no features.
             CacheError: the folder or a segment can't be read.
         """
-        table = self._complete(fingerprint, keys)
+        return self._retried(lambda: self._read_means(fingerprint, keys))
+
+    def _read_means(self, fingerprint: str, keys: Sequence[str]) -> NDArray[np.float32]:
+        contents = self._complete(fingerprint, keys)
+        places = [contents.place(key) for key in keys]
         wanted: defaultdict[int, list[int]] = defaultdict(list)  # each segment is opened once, whatever the order
-        for row, key in enumerate(keys):
-            wanted[table.places[key][0]].append(row)
-        width = table.segments[0].width if table.segments else 0
+        for row, (number, _) in enumerate(places):
+            wanted[number].append(row)
+        width = contents.segments[0].width if contents.segments else 0
         means = np.empty((len(keys), width), dtype=np.float32)
         for number, rows in wanted.items():
-            videos = read_videos(table.segments[number], [table.places[keys[row]][1] for row in rows])
+            videos = read_videos(contents.segments[number], [places[row][1] for row in rows])
             for row, video in zip(rows, videos, strict=True):
                 means[row] = time_average(video)
         return means
+
+    def _retried(self, read: Callable[[], _Read]) -> _Read:
+        """Read, and again after a new look at the folder where a segment was merged into another one meanwhile."""
+        for _ in range(_TRIES):
+            try:
+                return read()
+            except SegmentGoneError:
+                self.refresh()
+        return read()
 
     def cost_ms(self, fingerprint: str) -> float:
         """Return the time the model took for one video on average, in milliseconds.
@@ -148,7 +158,7 @@ class FeatureStore:
             CacheMissError: the candidate has no features.
             CacheError: the folder or a segment can't be read.
         """
-        segments = self._table(fingerprint).segments
+        segments = self._held(fingerprint).segments
         if not segments:
             raise CacheMissError(f"the cache has no features of candidate {fingerprint}; run `vqa extract`")
         return 1000 * sum(part.seconds for part in segments) / sum(len(part.keys) for part in segments)
@@ -177,9 +187,9 @@ class FeatureStore:
             CacheError: the cache can't be written to, or holds features of other weights under this fingerprint.
         """
         self.refresh()
-        if not _FOLDER.fullmatch(f"candidate-{record.fingerprint}"):
+        if not FOLDER_NAME.fullmatch(f"candidate-{record.fingerprint}"):
             raise CacheError(f"{record.name}: fingerprint {record.fingerprint!r} can't be part of a folder's name")
-        segments = self._table(record.fingerprint).segments
+        segments = self._held(record.fingerprint).segments
         for segment in segments[:1]:
             found = segment.provenance.weights_sha256
             if found != weights_sha256:
@@ -192,46 +202,24 @@ class FeatureStore:
         provenance = Provenance(record, weights_sha256, versions, probe=probe)
         return SegmentWriter(self.root, folder, provenance, width=width, max_videos=max_videos, max_seconds=max_seconds)
 
-    def _complete(self, fingerprint: str, keys: Sequence[str]) -> _Table:
+    def _complete(self, fingerprint: str, keys: Sequence[str]) -> Contents:
         """Return a candidate's table, which has all these videos."""
-        table = self._table(fingerprint)
-        missing = sum(key not in table.places for key in keys)
+        contents = self._held(fingerprint)
+        missing = sum(key not in contents.numbers for key in keys)
         if missing:
-            name = table.segments[0].provenance.record.name if table.segments else f"candidate {fingerprint}"
+            name = contents.segments[0].provenance.record.name if contents.segments else f"candidate {fingerprint}"
             raise CacheMissError(
                 f"{missing} of {len(keys)} videos have no features of {name} in the cache; "
-                f"run {filling_command([name] if table.segments else [])}"
+                f"run {filling_command([name] if contents.segments else [])}"
             )
-        return table
+        return contents
 
-    def _table(self, fingerprint: str) -> _Table:
-        """Return a candidate's table; the one place that looks for segments and opens them."""
-        if fingerprint not in self._tables:
-            folders = self._folders().get(fingerprint, [])
-            paths = [path for folder in folders for path in _entries(folder) if path.suffix == SUFFIX]
-            segments = tuple(self._segment(path) for path in sorted(paths, key=lambda path: path.name))
-            for segment in segments:
-                _check_alike(segment, segments[0], fingerprint)
-            places: dict[str, tuple[int, int]] = {}
-            for number, segment in enumerate(segments):
-                for position, key in enumerate(segment.keys):
-                    places.setdefault(key, (number, position))
-            self._tables[fingerprint] = _Table(segments, places)
-        return self._tables[fingerprint]
-
-    def _segment(self, path: Path) -> Segment:
-        if path not in self._segments:
-            self._segments[path] = open_segment(path)
-        return self._segments[path]
-
-    def _folders(self) -> dict[str, list[Path]]:
-        """Return the folders of each fingerprint: more than one where it was extracted under two names."""
-        folders: defaultdict[str, list[Path]] = defaultdict(list)
-        for path in _entries(self.root):
-            match = _FOLDER.fullmatch(path.name)
-            if match and path.is_dir():
-                folders[match["fingerprint"]].append(path)
-        return dict(folders)
+    def _held(self, fingerprint: str) -> Contents:
+        """Return what a candidate's folders hold; the one place that looks for segments and opens them."""
+        if fingerprint not in self._contents:
+            folders = candidate_folders(self.root).get(fingerprint, [])
+            self._contents[fingerprint] = read_contents(fingerprint, folders, self._segments)
+        return self._contents[fingerprint]
 
 
 def filling_command(names: Sequence[str]) -> str:
@@ -255,51 +243,22 @@ def folder_name(record: CandidateRecord) -> str:
     return f"{readable or 'candidate'}-{record.fingerprint}"
 
 
-def _entries(folder: Path) -> list[Path]:
-    """Return what a folder holds and does not hide, in the order of names; temporary files are hidden."""
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise CacheError(
-            f"{folder}: the cache can't be read ({reason_of(error)}); check the path and its permissions"
-        ) from error
-
-
-def _check_alike(segment: Segment, oldest: Segment, fingerprint: str) -> None:
-    """Refuse a segment that lies in a folder it does not belong to."""
-    found, first = segment.provenance, oldest.provenance
-    if found.record.fingerprint != fingerprint:
-        reason = f"it belongs to {found.record.name}-{found.record.fingerprint}"
-    elif found.weights_sha256 != first.weights_sha256:
-        reason = f"it comes from other weights than {oldest.path.name}"
-    elif segment.width != oldest.width:
-        reason = f"it has {segment.width} features a row, {oldest.path.name} has {oldest.width}"
-    else:
-        return
-    raise CacheError(
-        f"{segment.path}: this segment does not fit its folder ({reason}); "
-        "move the file away and run `vqa extract` again"
-    )
-
-
 def _utc(nanoseconds: int) -> str:
     return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).isoformat(timespec="seconds")
 
 
-def _summary(table: _Table) -> StoredCandidate:
-    oldest = table.segments[0]
+def _summary(contents: Contents) -> StoredCandidate:
+    oldest = contents.segments[0]
     return StoredCandidate(
         record=oldest.provenance.record,
         folder=oldest.path.parent,
-        videos=len(table.places),
-        segments=len(table.segments),
-        bytes=sum(segment.bytes for segment in table.segments),
+        videos=len(contents.numbers),
+        segments=len(contents.segments),
+        bytes=sum(segment.bytes for segment in contents.segments),
         width=oldest.width,
-        seconds=sum(segment.seconds for segment in table.segments),
+        seconds=sum(segment.seconds for segment in contents.segments),
         weights_sha256=oldest.provenance.weights_sha256,
-        created=_utc(min(int(segment.created_ns.min()) for segment in table.segments)),
+        created=_utc(min(int(segment.created_ns.min()) for segment in contents.segments)),
         probe=oldest.provenance.probe,
-        sources=tuple(part.provenance.source for part in table.segments if part.provenance.source is not None),
+        sources=tuple(part.provenance.source for part in contents.segments if part.provenance.source is not None),
     )

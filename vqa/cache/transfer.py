@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
@@ -18,7 +17,7 @@ from vqa.cache.segment import Provenance, SegmentRow, Source
 from vqa.cache.segmentwriting import write_segment
 from vqa.cache.store import FeatureStore, folder_name
 from vqa.errors import TableError
-from vqa.records import IMPORTED, CandidateRecord, ImportedFeatures
+from vqa.records import IMPORTED, CandidateRecord, ImportedFeatures, fingerprint_of
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")
 _SHOWN = 3
@@ -54,7 +53,7 @@ def imported_record(name: str, width: int) -> CandidateRecord:
     A scorer that was trained on one dataset's features then takes those of another.
     """
     details = json.dumps({"kind": IMPORTED, "model": name, "width": width}, sort_keys=True, separators=(",", ":"))
-    return CandidateRecord(name, hashlib.sha256(details.encode()).hexdigest()[:12], details)
+    return CandidateRecord(name, fingerprint_of(details), details)
 
 
 def plan_set(store: FeatureStore, name: str, ids: Sequence[str], values: NDArray[np.float32]) -> SetPlan:

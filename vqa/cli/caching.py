@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vqa.cli.options import as_json, in_workspace
+from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace
 
 
 @click.group()
@@ -29,6 +30,66 @@ def info(*, folder: Path, as_json: bool) -> None:
 
     report = pipeline.describe_cache(folder)
     (terminal.print_json if as_json else tables.print_cache)(report)
+
+
+@cache.command()
+@click.option("--repair", is_flag=True, help="Move damaged segments to the cache's folder `quarantine`.")
+@in_workspace
+@as_json
+def verify(*, repair: bool, folder: Path, as_json: bool) -> None:
+    """Read the whole cache and say which segments are damaged: file, kind of damage, row and video.
+
+    Ends with status 3 while a damaged segment is left. After `--repair` the next `vqa extract` computes what they held.
+
+    \b
+    Examples:
+      vqa cache verify
+      vqa cache verify --repair
+    """
+    from vqa import pipeline, tables, terminal
+
+    with terminal.Bars() as bars:
+        report = pipeline.verify_features(folder, repair=repair, progress=bars)
+    (terminal.print_json if as_json else tables.print_verification)(report)
+    sys.exit(DONE if report.good else INCOMPLETE)
+
+
+@cache.command()
+@in_workspace
+@as_json
+def compact(*, folder: Path, as_json: bool) -> None:
+    """Merge small segments into large ones, for many files slow a network folder down. What they hold stays the same.
+
+    Others may read and write the cache meanwhile; a run that is killed loses nothing.
+
+    \b
+    Example:
+      vqa cache compact
+    """
+    from vqa import pipeline, tables, terminal
+
+    with terminal.Bars() as bars:
+        report = pipeline.compact_features(folder, progress=bars)
+    (terminal.print_json if as_json else tables.print_compaction)(report)
+    sys.exit(INCOMPLETE if report.damages else DONE)
+
+
+@cache.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@in_workspace
+@as_json
+def drop(models: tuple[str, ...], *, folder: Path, as_json: bool) -> None:
+    """Remove candidates' features from the cache for good. MODEL is a name, a glob or a fingerprint.
+
+    \b
+    Examples:
+      vqa cache drop timm:resnet50.a1_in1k
+      vqa cache drop 'timm:*' 0123456789ab
+    """
+    from vqa import pipeline, tables, terminal
+
+    report = pipeline.drop_features(models, folder=folder)
+    (terminal.print_json if as_json else tables.print_drop)(report)
 
 
 @cache.command("import")

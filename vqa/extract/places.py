@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vqa.extract.spec import WEIGHT_FILE_SUFFIXES, ModelSpec
+from vqa.extract.spec import ModelSpec
+from vqa.records import WEIGHT_FILE_SUFFIXES
 
 _HUB = "hub:"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, replace
 
 from vqa.errors import UnknownModelError
-from vqa.records import CandidateRecord
+from vqa.records import WEIGHT_FILE_SUFFIXES, CandidateRecord, fingerprint_of
 
 NUMBERS_VERSION = 1
 """Raised by hand when a change of our code changes features."""
@@ -29,7 +28,6 @@ DEFAULT_VIEW = "resize"
 VIEWS = (DEFAULT_VIEW, "crop", "fragments")
 DEFAULT_FRAMES = 8
 PRECISIONS = ("float32", "bfloat16")
-WEIGHT_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 _TEXT = re.compile(
     r"(?P<backend>[a-z_]\w*):(?P<name>[^/@\s]+)(?:/(?P<weights>[^@\s]+))?"
@@ -164,11 +162,7 @@ class Candidate:
     @property
     def fingerprint(self) -> str:
         """First 12 hexadecimal digits of the SHA-256 of the details."""
-        details = json.loads(self.details)
-        if self.spec.weights_are_a_file:  # the file's bytes decide, not where it lies
-            details["model"] = details["spec"]["weights"] = ""
-        text = json.dumps(details, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return fingerprint_of(self.details)
 
     @property
     def record(self) -> CandidateRecord:

@@ -8,6 +8,7 @@ from vqa.pipeline.evaluation import EvaluationReport, evaluate_workspace
 from vqa.pipeline.exporting import ExportReport, export_table
 from vqa.pipeline.extraction import ExtractionReport, extract_features
 from vqa.pipeline.fetching import FetchedModel, FetchReport, fetch_weights, weights_as_set
+from vqa.pipeline.keeping import DropReport, compact_features, drop_features, verify_features
 from vqa.pipeline.listing import CacheReport, ListedModel, describe_cache, list_models
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.ranking import Selection, rank_models
@@ -20,6 +21,7 @@ __all__ = [
     "CacheReport",
     "CrossReport",
     "DemoReport",
+    "DropReport",
     "EvaluationReport",
     "ExportReport",
     "ExtractionReport",
@@ -36,7 +38,9 @@ __all__ = [
     "TrainingReport",
     "VideoScore",
     "check_machine",
+    "compact_features",
     "describe_cache",
+    "drop_features",
     "evaluate_on",
     "evaluate_workspace",
     "export_table",
@@ -49,5 +53,6 @@ __all__ = [
     "run_demo",
     "score_videos",
     "train_regressor",
+    "verify_features",
     "weights_as_set",
 ]

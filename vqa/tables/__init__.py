@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vqa.tables.evaluating import print_crossing, print_evaluation
 from vqa.tables.importing import print_export, print_import
+from vqa.tables.keeping import print_compaction, print_drop, print_verification
 from vqa.tables.listing import print_cache, print_fetch, print_models
 from vqa.tables.selecting import print_selection
 from vqa.tables.shared import print_failures
@@ -12,9 +13,11 @@ from vqa.tables.working import print_extraction, print_scores, print_training
 
 __all__ = [
     "print_cache",
+    "print_compaction",
     "print_crossing",
     "print_demo",
     "print_doctor",
+    "print_drop",
     "print_evaluation",
     "print_export",
     "print_extraction",
@@ -26,4 +29,5 @@ __all__ = [
     "print_scores",
     "print_selection",
     "print_training",
+    "print_verification",
 ]

@@ -1,0 +1,174 @@
+"""Every segment read to its last byte: what is damaged is named, and moved out of the way where that is asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa.cache.contents import candidate_folders, misfit, segment_paths
+from vqa.cache.dropping import delete_dropped
+from vqa.cache.folder import not_writable, reason_of
+from vqa.cache.segment import Segment, SegmentGoneError, open_segment, read_videos, sha256_in_name
+from vqa.errors import CacheError, VideoError
+from vqa.files import sha256_of, sweep_temporaries, sync_folder
+from vqa.records import fingerprint_of
+
+QUARANTINE = "quarantine"
+"""Folder of the cache that damaged segments are moved to; they are never deleted."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is wrong with a segment."""
+
+    path: Path
+    """The segment, where it lay."""
+    kind: str
+    """`name`, `bytes`, `form`, `spec`, `place`, `key` or `features`."""
+    reason: str
+    key: str = ""
+    """The video, where the damage is in one video."""
+    row: int | None = None
+    """Its first row of features in the segment, from 0."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify_cache` found."""
+
+    root: Path
+    segments: int
+    videos: int
+    """Features of a video by a candidate, in all segments that are good."""
+    bytes: int
+    damages: tuple[Damage, ...]
+    quarantined: tuple[Path, ...]
+    """Where damaged segments lie now."""
+    swept: int
+    """Temporary files of dead writers that were removed."""
+
+    @property
+    def good(self) -> bool:
+        """Whether no damaged segment is left among the others."""
+        return len({damage.path for damage in self.damages}) == len(self.quarantined)
+
+
+def verify_cache(root: Path, *, repair: bool = False, step: Callable[[int, int], None] | None = None) -> Verification:
+    """Read every segment of a cache whole and compare it with what it says of itself.
+
+    Args:
+        root: The cache folder.
+        repair: Move damaged segments to the folder `quarantine`, so that the next extraction redoes their videos, and
+            remove temporary files of dead writers.
+        step: Told how many of all segments are done.
+
+    Raises:
+        CacheError: a folder can't be read, or a damaged segment can't be moved.
+    """
+    listed = {fingerprint: segment_paths(folders) for fingerprint, folders in candidate_folders(root).items()}
+    total, done = sum(map(len, listed.values())), 0
+    good: list[Segment] = []
+    damages: list[Damage] = []
+    for fingerprint, paths in listed.items():
+        oldest: Segment | None = None
+        for path in paths:
+            segment, found = examine(path, fingerprint, oldest)
+            damages += found
+            if segment is not None and not found:
+                oldest = oldest or segment
+                good.append(segment)
+            done += 1
+            if step is not None:
+                step(done, total)
+    damaged = list(dict.fromkeys(damage.path for damage in damages))
+    return Verification(
+        root=root,
+        segments=len(good) + len(damaged),
+        videos=sum(len(segment.keys) for segment in good),
+        bytes=sum(segment.bytes for segment in good),
+        damages=tuple(damages),
+        quarantined=tuple(_quarantine(root, path) for path in damaged) if repair else (),
+        swept=sweep_cache(root) if repair else 0,
+    )
+
+
+def examine(path: Path, fingerprint: str, oldest: Segment | None = None) -> tuple[Segment | None, list[Damage]]:
+    """Read one segment whole.
+
+    Args:
+        path: The file.
+        fingerprint: Of the folder it lies in.
+        oldest: The folder's oldest good segment, which the others have to fit.
+
+    Returns:
+        The segment, None where it can't be opened or is gone by now, and what is wrong with it.
+    """
+    try:
+        named, found = sha256_in_name(path), sha256_of(path)
+        segment, form = open_segment(path), ""
+    except (FileNotFoundError, SegmentGoneError):
+        return None, []
+    except OSError as error:
+        return None, [Damage(path, "bytes", f"the file can't be read ({reason_of(error)})")]
+    except CacheError as error:
+        segment, form = None, str(error.__cause__ or error)
+    damages = []
+    if named is None:
+        damages.append(Damage(path, "name", "its name is not that of a segment, so its bytes can't be checked"))
+    elif named != found:
+        damages.append(Damage(path, "bytes", f"its bytes changed since it was written (SHA-256 {found[:12]}...)"))
+    if segment is None:
+        return None, [*damages, Damage(path, "form", " ".join(form.split()))]
+    return segment, [*damages, *_inner_damages(segment, fingerprint, oldest or segment)]
+
+
+def _inner_damages(segment: Segment, fingerprint: str, oldest: Segment) -> Iterator[Damage]:
+    path, record = segment.path, segment.provenance.record
+    if fingerprint_of(record.details) != record.fingerprint:
+        yield Damage(path, "spec", f"its spec does not give its fingerprint {record.fingerprint}")
+    if reason := misfit(segment, oldest, fingerprint):
+        yield Damage(path, "place", f"it does not fit its folder: {reason}")
+    for key, count in Counter(segment.keys).items():
+        if count > 1 or not key:
+            yield Damage(path, "key", f"{count} videos have the key {key!r}", key)
+    yield from _bad_features(segment)
+
+
+def _bad_features(segment: Segment) -> Iterator[Damage]:
+    """Read all videos at once; where that fails, one after the other."""
+    try:
+        read_videos(segment, range(len(segment.keys)))
+    except CacheError:
+        for position, key in enumerate(segment.keys):
+            try:
+                read_videos(segment, [position])
+            except CacheError as error:
+                cause = error.__cause__ or error
+                reason = str(cause) if isinstance(cause, VideoError) else f"can't be read ({reason_of(error)})"
+                yield Damage(segment.path, "features", reason, key, int(segment.offsets[position]))
+
+
+def _quarantine(root: Path, path: Path) -> Path:
+    """Move a segment out of its folder; a rename, so that it is in one place or the other."""
+    folder = root / QUARANTINE / path.parent.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.replace(folder / path.name)
+        for changed in (folder, folder.parent, root, path.parent):
+            sync_folder(changed)
+    except OSError as error:
+        raise not_writable(path, error) from error
+    return folder / path.name
+
+
+def sweep_cache(root: Path) -> int:
+    """Remove what killed processes left anywhere in a cache; return how many temporary files there were.
+
+    Raises:
+        CacheError: a folder can't be read, or what was dropped can't be deleted.
+    """
+    delete_dropped(root)
+    folders = [folder for found in candidate_folders(root).values() for folder in found]
+    return sum(map(sweep_temporaries, [root, *folders]))

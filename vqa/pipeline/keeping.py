@@ -1,0 +1,87 @@
+"""The cache's chores: verify it, compact it, drop a candidate from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from vqa.cache.compaction import Compaction, compact_cache
+from vqa.cache.dropping import drop_candidate
+from vqa.cache.ledger import Ledger
+from vqa.cache.store import FeatureStore, StoredCandidate
+from vqa.cache.verifying import Verification, verify_cache
+from vqa.errors import CacheMissError
+from vqa.pipeline.progress import SILENT, Progress
+from vqa.workspace import open_workspace
+
+
+@dataclass(frozen=True)
+class DropReport:
+    """What `drop_features` removed."""
+
+    root: Path
+    candidates: tuple[StoredCandidate, ...]
+    failures: int
+    """Rows of the ledger that stood against them."""
+
+
+def verify_features(folder: Path, *, repair: bool = False, progress: Progress = SILENT) -> Verification:
+    """Read every segment of a workspace's cache whole and compare it with what it says of itself.
+
+    Args:
+        folder: The workspace.
+        repair: Move damaged segments to the cache's folder `quarantine`; the next extraction redoes their videos.
+        progress: Told how far it is.
+
+    Raises:
+        WorkspaceError, CacheError: the workspace or its cache can't be read, or a segment can't be moved.
+    """
+    return verify_cache(open_workspace(folder).cache_dir, repair=repair, step=_told(progress, "verifying"))
+
+
+def compact_features(folder: Path, *, progress: Progress = SILENT) -> Compaction:
+    """Merge the small segments of a workspace's cache; what it holds stays as it is.
+
+    Args:
+        folder: The workspace.
+        progress: Told how far it is.
+
+    Raises:
+        WorkspaceError, CacheError: the workspace or its cache can't be read or written.
+    """
+    return compact_cache(open_workspace(folder).cache_dir, step=_told(progress, "compacting"))
+
+
+def drop_features(models: Sequence[str], *, folder: Path) -> DropReport:
+    """Remove candidates from a workspace's cache for good: their features, and their failures in the ledger.
+
+    Args:
+        models: Their names, globs, or fingerprints; of a name all that the cache holds.
+        folder: The workspace.
+
+    Raises:
+        CacheMissError: the cache holds no such candidate; nothing was removed.
+        WorkspaceError, CacheError: the workspace or its cache can't be read or written.
+    """
+    root = open_workspace(folder).cache_dir
+    held = FeatureStore(root).candidates()
+    for pattern in models:
+        if not any(_is_named(stored, pattern) for stored in held):
+            names = ", ".join(dict.fromkeys(stored.record.name for stored in held)) or "nothing"
+            raise CacheMissError(f"the cache holds no {pattern!r}, but {names}; nothing was dropped, correct the name")
+    dropped = tuple(stored for stored in held if any(_is_named(stored, pattern) for pattern in models))
+    ledger, failures = Ledger(root), 0
+    for stored in dropped:
+        drop_candidate(root, stored.record.fingerprint)
+        failures += ledger.forget(stored.record.fingerprint)
+    return DropReport(root, dropped, failures)
+
+
+def _is_named(stored: StoredCandidate, pattern: str) -> bool:
+    return pattern == stored.record.fingerprint or fnmatchcase(stored.record.name, pattern)
+
+
+def _told(progress: Progress, step: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress.update(step, done, total)
