@@ -46,6 +46,19 @@ def workspace(folder: Path, greys: Sequence[int], **extract: object) -> Path:
     return folder
 
 
+def command(folder: Path, *arguments: str, models: Sequence[str] = ("trap:mean",)) -> list[str]:
+    """Return the words of a `vqa extract`."""
+    named = [word for model in models for word in ("--models", model)]
+    return [sys.executable, "-m", "vqa", "extract", "-C", str(folder), *named, *arguments]
+
+
+def environment(folder: Path, **orders: object) -> dict[str, str]:
+    """Return the variables by which a run finds the trap and its orders; see `trap`."""
+    told = {"marks": str(folder / "marks"), "cache": str(folder / "cache"), **orders}
+    path = os.pathsep.join([str(folder / "site"), str(TESTS), str(TESTS.parent)])
+    return os.environ | {"PYTHONPATH": path, "VQA_TRAP": json.dumps(told)}
+
+
 def start(
     folder: Path,
     *arguments: str,
@@ -62,12 +75,9 @@ def start(
         streams: Further options of the process, pipes for stdout and stderr if nothing else is said.
         orders: See `trap`.
     """
-    told = {"marks": str(folder / "marks"), "cache": str(folder / "cache"), **orders}
-    path = os.pathsep.join([str(folder / "site"), str(TESTS), str(TESTS.parent)])
-    named = [word for model in models for word in ("--models", model)]
     return subprocess.Popen(
-        [sys.executable, "-m", "vqa", "extract", "-C", str(folder), *named, *arguments],
-        env=os.environ | {"PYTHONPATH": path, "VQA_TRAP": json.dumps(told)},
+        command(folder, *arguments, models=models),
+        env=environment(folder, **orders),
         text=True,
         start_new_session=True,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},

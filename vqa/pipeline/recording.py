@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqa.cache.folder import make_folder
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, SegmentWriter
@@ -17,7 +18,7 @@ from vqa.extract.engine import Job
 from vqa.extract.model import Model
 from vqa.extract.spec import Candidate
 from vqa.extract.workers import start_worker_server
-from vqa.pipeline.candidates import CandidateLoader, library_versions
+from vqa.pipeline.candidates import CandidateLoader, held_precision, library_versions
 from vqa.pipeline.opening import now_utc
 from vqa.pipeline.pace import Pace
 from vqa.pipeline.progress import Progress
@@ -73,6 +74,8 @@ class Recorder:
 
     def add(self, candidate: Candidate, loader: CandidateLoader) -> None:
         """Settle a candidate, find which videos lack it, and load it if any does."""
+        if self.keys and held_precision(candidate, self.store) is None:
+            self._require_writable()
         settled = loader.settle(candidate)
         if settled is None:
             return
@@ -80,10 +83,15 @@ class Recorder:
         cached = keys & self.store.keys(settled.fingerprint)
         todo = frozenset(key for key in keys - cached if self._is_due(key, settled.fingerprint))
         if todo:
+            self._require_writable()
             start_worker_server()  # its libraries load while the weights do
         model = loader.load(settled) if todo else None
         if model is not None or not todo:
             self.entries.append(Entry(settled, len(cached), todo, model))
+
+    def _require_writable(self) -> None:
+        """Refuse a cache that can't be written to before weights are loaded and videos decoded for it."""
+        make_folder(self.store.root, self.store.root)
 
     def _is_due(self, key: str, fingerprint: str) -> bool:
         return self.retry_failed or self.ledger.failed(key, fingerprint) is None
