@@ -96,9 +96,14 @@ def test_float32_is_read_as_imported_only_and_extraction_stays_float16(tmp_path)
 ROWS = RatedIds(("=1+1", 'say "hi", é', "c/3"), np.array([1.1, np.nan, 3]), ("x", "", "y"), ("train", "", "test"))
 
 
+def _has_a_number(values):
+    """A set without any is refused when it is read."""
+    return np.isfinite(values).any()
+
+
 @pytest.mark.parametrize("suffix", ["npz", "mat", "csv"])
 @settings(max_examples=25, deadline=None)
-@given(hnp.arrays(np.float32, (3, 2), elements=st.floats(width=32, allow_infinity=False)))
+@given(hnp.arrays(np.float32, (3, 2), elements=st.floats(width=32, allow_infinity=False)).filter(_has_a_number))
 def test_what_is_written_is_read_back_bit_for_bit(tmp_path_factory, suffix, values):
     file = tmp_path_factory.mktemp("t") / f"t.{suffix}"
     values = np.where(np.isnan(values), NAN, values)

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -50,6 +50,8 @@ class StoredCandidate:
     """When its oldest features were extracted, UTC, ISO 8601."""
     probe: tuple[float, ...] = ()
     """Its features of the probe, as its oldest segment has them; empty where they are imported."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of each library that took part, as its oldest segment has them."""
     sources: tuple[Source, ...] = ()
     """Files that its imported features come from, oldest first."""
 
@@ -196,7 +198,7 @@ class FeatureStore:
             if found != weights_sha256:
                 raise CacheError(
                     f"{record.name}: the weights changed (SHA-256 {weights_sha256[:12]}..., cached features come from "
-                    f"{found[:12]}...); move {segment.path.parent} away and run `vqa extract` again"
+                    f"{found[:12]}...); fetch those again, or start a new generation: `vqa extract --new-generation`"
                 )
         folder = segments[0].path.parent if segments else self.root / folder_name(record)
         width = segments[0].width if segments else None
@@ -261,5 +263,6 @@ def _summary(contents: Contents) -> StoredCandidate:
         weights_sha256=oldest.provenance.weights_sha256,
         created=_utc(min(int(segment.created_ns.min()) for segment in contents.segments)),
         probe=oldest.provenance.probe,
+        versions=oldest.provenance.versions,
         sources=tuple(part.provenance.source for part in contents.segments if part.provenance.source is not None),
     )

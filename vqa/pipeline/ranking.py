@@ -237,11 +237,18 @@ def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[
 
     Raises:
         CacheMissError: one is no longer in the cache.
+        WorkspaceError: one has a new generation by now.
     """
     stored = {candidate.record.fingerprint: candidate for candidate in store.candidates()}
     gone = [row.name for row in chosen if row.fingerprint not in stored]
     if gone:
         raise CacheMissError(f"{', '.join(gone)}: selected, but not in the cache; run {filling_command(gone)}")
+    newest: dict[str, int] = {}
+    for candidate in stored.values():
+        newest[candidate.record.name] = max(newest.get(candidate.record.name, 0), candidate.record.generation)
+    older = [row.name for row in chosen if stored[row.fingerprint].record.generation < newest[row.name]]
+    if older:
+        raise WorkspaceError(f"{', '.join(older)}: selected before its new generation; run `vqa select` again")
     return tuple(stored[row.fingerprint] for row in chosen)
 
 
