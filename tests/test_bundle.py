@@ -54,6 +54,18 @@ def test_a_loaded_bundle_saved_again_is_the_same_bytes(path, tmp_path):
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
 
+def test_extras_come_back_as_they_were_and_change_no_score(path, tmp_path, fitted):
+    extras = {"timm:b": np.array([1.5, -2], np.float32), "timm:a": np.zeros(0, np.float32)}
+    save_bundle(tmp_path / "with", fitted, HEADER, extras)
+    save_bundle(tmp_path / "again", fitted, HEADER, dict(reversed(extras.items())))
+    bundle = load_bundle(tmp_path / "with")
+    assert {name: value.tolist() for name, value in bundle.extras.items()} == {"timm:b": [1.5, -2], "timm:a": []}
+    features = np.ones((2, 7))
+    assert bundle.fitted.predict(features).tolist() == fitted.predict(features).tolist()
+    assert (tmp_path / "with").read_bytes() == (tmp_path / "again").read_bytes()
+    assert load_bundle(path).extras == {}
+
+
 def test_all_json_stands_under_one_key_of_a_safetensors_file(path):
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vqa.cache import key as key_module
+from vqa.cache.folder import append_line
 from vqa.cache.key import KeyMemo
 from vqa.errors import CacheError, VideoError
 
@@ -75,10 +76,24 @@ def test_broken_lines_are_left_aside(tmp_path, video, reads):
     KeyMemo(tmp_path / "cache").key(video)
     memo = tmp_path / "cache" / "keys.jsonl"
     good = memo.read_bytes()
-    wrong = [json.dumps({**json.loads(good), "key": key}).encode() for key in (7, "abc")]
-    memo.write_bytes(b"\n".join([b"\xff\xfe", b"[1]", good, *wrong, good[:20]]))
+    place = {name: value for name, value in json.loads(good).items() if name != "crc32"}
+    for key in (7, "abc"):
+        append_line(memo, {**place, "key": key}, sync=False)
+    memo.write_bytes(b"\n".join([b"\xff\xfe", b"[1]", memo.read_bytes(), good[:20]]))
     assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_ABC
     assert len(reads) == 1
+
+
+def test_a_flipped_bit_never_gives_a_video_another_key(tmp_path, video, reads):
+    KeyMemo(tmp_path / "cache").key(video)
+    memo = tmp_path / "cache" / "keys.jsonl"
+    good = memo.read_bytes()
+    for place in range(len(good)):
+        memo.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        assert KeyMemo(tmp_path / "cache").known(video) in (None, KEY_OF_ABC)
+    memo.write_bytes(good.replace(KEY_OF_ABC[:8].encode(), b"00000000"))
+    assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_ABC
+    assert len(reads) == 2
 
 
 def test_a_cache_that_refuses_to_be_written_still_gives_keys(tmp_path, video, monkeypatch):

@@ -96,9 +96,14 @@ def test_float32_is_read_as_imported_only_and_extraction_stays_float16(tmp_path)
 ROWS = RatedIds(("=1+1", 'say "hi", é', "c/3"), np.array([1.1, np.nan, 3]), ("x", "", "y"), ("train", "", "test"))
 
 
+def _has_a_number(values):
+    """A set without any is refused when it is read."""
+    return np.isfinite(values).any()
+
+
 @pytest.mark.parametrize("suffix", ["npz", "mat", "csv"])
 @settings(max_examples=25, deadline=None)
-@given(hnp.arrays(np.float32, (3, 2), elements=st.floats(width=32, allow_infinity=False)))
+@given(hnp.arrays(np.float32, (3, 2), elements=st.floats(width=32, allow_infinity=False)).filter(_has_a_number))
 def test_what_is_written_is_read_back_bit_for_bit(tmp_path_factory, suffix, values):
     file = tmp_path_factory.mktemp("t") / f"t.{suffix}"
     values = np.where(np.isnan(values), NAN, values)
@@ -119,11 +124,11 @@ def test_names_of_a_mat_file_are_legal_in_matlab_and_the_sets_own_names_stand_be
     assert [str(name[0]) for name in content["set_names"].ravel()] == ["timm:x/y@z", "w"]
 
 
-def test_a_csv_quotes_text_and_keeps_what_a_spreadsheet_would_run(tmp_path):
+def test_a_csv_quotes_text_and_guards_what_a_spreadsheet_would_run(tmp_path):
     write_feature_file(tmp_path / "t.csv", ROWS, {"w": np.array([[1], [NAN], [0.1]], dtype=np.float32)})
     assert (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines() == [
         '"ids","mos","group","split","w/0"',
-        '"=1+1",1.1,"x","train",1.0',
+        '"\'=1+1",1.1,"x","train",1.0',
         '"say ""hi"", é","","","",""',
         '"c/3",3.0,"y","test",0.10000000149011612',
     ]

@@ -135,9 +135,9 @@ def test_a_slots_pages_are_taken_when_it_is_made() -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux tells what a process holds")
 def test_a_tighter_limit_of_the_systems_own_is_left_as_it_is() -> None:
     code = (
-        "import resource; from vqa.extract.decode_worker import _limit_memory\n"
+        "import resource; from vqa.rlimits import limit_memory\n"
         "hard = 64 << 30; tight = 3 << 30\n"
-        "resource.setrlimit(resource.RLIMIT_DATA, (tight, tight)); _limit_memory()\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (tight, tight)); limit_memory(4 << 30)\n"
         "print(resource.getrlimit(resource.RLIMIT_DATA) == (tight, tight))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

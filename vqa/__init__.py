@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vqa.pipeline import (
         TableNames,
         describe_cache,
+        describe_features,
         evaluate_on,
         evaluate_workspace,
         export_table,
@@ -36,6 +37,7 @@ __all__ = [
     "TableNames",
     "VqaError",
     "describe_cache",
+    "describe_features",
     "evaluate_on",
     "evaluate_workspace",
     "export_table",

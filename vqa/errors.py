@@ -47,3 +47,7 @@ class BundleError(VqaError):
 
 class SelectionError(VqaError):
     """What was asked of a selection can't be had: no such criterion, too many candidates, too small a budget."""
+
+
+class ProbeError(VqaError):
+    """A candidate's features of the probe clip can't be had, or are not those of before."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vqa.errors import LabelsError
+from vqa.escaping import from_csv
 
 _HEADERLESS = {2: ["name", "mos"], 4: ["name", "duration", "fps", "mos"]}
 """Columns of files without a header, by their number."""
@@ -60,7 +61,7 @@ def _read_cells(file: Path) -> list[tuple[int, list[str]]]:
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+        lines = [(reader.line_num, [from_csv(cell.strip()) for cell in cells]) for cells in reader]
     except csv.Error as error:
         raise LabelsError(f"{file}, line {reader.line_num}: is no CSV ({error}); save it as CSV in UTF-8") from error
     lines = [(number, cells) for number, cells in lines if any(cells)]

@@ -7,7 +7,6 @@ field of a struct array. Anything else in the file, such as a matrix, is passed 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import warnings
 import zlib
@@ -18,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vqa.apart import UnreadableError, hold_reader, read_apart
 from vqa.errors import LabelsError
 from vqa.matsize import unpacked_bytes
 
-Hdf5Reader = Callable[[Path], Mapping[str, Any]]
-"""Gives the variables of a MATLAB 7.3 file, which is HDF5: arrays as SciPy gives them, structs as mappings."""
+Hdf5Reader = Callable[[Path], dict[str, list[str]]]
+"""Gives the columns of a MATLAB 7.3 file, which is HDF5, as `columns_of` finds them."""
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MATLAB_HEADER = 512
@@ -30,7 +30,9 @@ _MATLAB_HEADER = 512
 _DEEPEST = 8
 _MOST_BYTES = 256 << 20
 """Of a file of labels, unpacked: LIVE-VQC's takes 1.5 MB, LSVQ's would take 10."""
-_MOST_SECONDS = 120
+MOST_SECONDS = 120
+READER_BYTES = 2 << 30
+"""What reading a file of labels may take: its columns become text."""
 _EXACT = 2**53
 """Below this every whole number is one float64."""
 
@@ -57,7 +59,7 @@ def read_matlab_columns(file: Path, read_hdf5: Hdf5Reader | None = None) -> dict
     if not _is_hdf5(_head(file)):
         columns = _read_apart(file)
     elif read_hdf5 is not None:
-        columns = dict(_columns("", read_hdf5(file), _DEEPEST))
+        columns = read_hdf5(file)
     else:
         raise LabelsError(f"{file}: is a MATLAB 7.3 file; save it with `save(name, '-v7')`, or as CSV")
     if not columns:
@@ -94,19 +96,10 @@ def _read_apart(file: Path) -> dict[str, list[str]]:
             f"{file}: holds more than {_MOST_BYTES >> 20} MB once unpacked, too much for labels; "
             "save ids and scores alone, or as CSV"
         )
-    command = [sys.executable, "-P", "-m", __name__, str(file.absolute())]
     try:
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=_MOST_SECONDS
-        )
-    except subprocess.TimeoutExpired as error:
-        raise LabelsError(
-            f"{file}: is no MATLAB file that can be read (its reader takes over {_MOST_SECONDS} s); save it as CSV"
-        ) from error
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] if done.returncode > 0 else ["it crashes its reader"]
-        raise LabelsError(f"{file}: is no MATLAB file that can be read ({''.join(reason)}); save it again, or as CSV")
-    columns: dict[str, list[str]] = json.loads(done.stdout)
+        columns: dict[str, list[str]] = json.loads(read_apart(__name__, str(file.absolute()), seconds=MOST_SECONDS))
+    except UnreadableError as error:
+        raise LabelsError(f"{file}: is no MATLAB file that can be read ({error}); save it again, or as CSV") from error
     return columns
 
 
@@ -114,11 +107,17 @@ def _main(file: str) -> None:
     """Write a file's columns to stdout as JSON; nothing in the file is run or unpickled."""
     from scipy.io import loadmat
 
+    hold_reader(memory_bytes=READER_BYTES, seconds=MOST_SECONDS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of variables that SciPy can't read: they become no columns
         variables = loadmat(file)
     named = {name: value for name, value in variables.items() if not name.startswith("__")}
-    json.dump(dict(_columns("", named, _DEEPEST)), sys.stdout)
+    json.dump(columns_of(named), sys.stdout)
+
+
+def columns_of(variables: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what is a column among variables: arrays as SciPy gives them, structs as arrays or mappings."""
+    return dict(_columns("", variables, _DEEPEST))
 
 
 def _columns(name: str, value: Any, depth: int) -> Iterator[tuple[str, list[str]]]:

@@ -104,6 +104,12 @@ class CandidateRecord:
         """Return one top-level field of the details, or None."""
         return json.loads(self.details).get(field)
 
+    @property
+    def generation(self) -> int:
+        """How often its numbers changed for a reason that no other detail tells; 0 for the first."""
+        value = self.detail("generation")
+        return value if isinstance(value, int) else 0
+
 
 @dataclass(frozen=True)
 class Failure:

@@ -41,6 +41,13 @@ def _check_least(table: str, settings: object, **least: int) -> None:
         _check(value >= lowest, f"[{table}] {name} is {value}; write {lowest} or more")
 
 
+def _check_positive(table: str, settings: object, *names: str) -> None:
+    """Refuse numbers that are not finite and above 0."""
+    for name in names:
+        value = getattr(settings, name)
+        _check(math.isfinite(value) and value > 0, f"[{table}] {name} is {value}; write a number above 0")
+
+
 def _check_pattern(key: str, pattern: str | None) -> None:
     """Refuse a regular expression that is none, or has not just one group."""
     if pattern is None:
@@ -144,8 +151,10 @@ class ExtractSettings:
     batch: int = setting("Frames that a model takes at once; 0 for what suits the device.", 0)
     device: str = setting("auto, cpu, cuda or cuda:N.", "auto")
     max_pixels: int = setting("Videos with more pixels a frame are refused.", 8192 * 8192)
+    max_duration_seconds: float = setting("Videos that last longer are refused.", 21600.0)
     memory: int = setting("MB of decoded frames that may wait for the models.", 1024)
     workers: int = setting("Processes that decode videos; 0 for one on each core.", 0)
+    worker_memory: float = setting("GB that a decoding process may take beside its libraries (Linux).", 4.0)
     video_seconds: float = setting("Videos that take more seconds to decode are given up.", 600.0)
     offline: bool = setting("Whether weights come from this machine alone; see `vqa models fetch`.", False)
     weights_dir: str | None = setting("Folder of weights, in place of the libraries' own download folders.", None)
@@ -154,8 +163,7 @@ class ExtractSettings:
         _check(self.models and all(self.models), "[extract] models names no model; name a pool or a model spec")
         _check_choice(self.precision, _PRECISIONS, "[extract] precision")
         _check(self.device, "[extract] device is empty; write auto, cpu or cuda")
-        seconds = self.video_seconds
-        _check(math.isfinite(seconds) and seconds > 0, f"[extract] video_seconds is {seconds}; write a number above 0")
+        _check_positive("extract", self, "video_seconds", "max_duration_seconds", "worker_memory")
         _check(self.weights_dir != "", "[extract] weights_dir is empty; name a folder, or leave it out")
         _check_least("extract", self, frames=1, batch=0, max_pixels=1, memory=1, workers=0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
+
+from vqa.escaping import for_terminal
 
 _PIPE_WIDTH = 1000
 _LOG_SECONDS = 30.0
@@ -35,8 +38,8 @@ def _console(*, stderr: bool) -> Console:
 
 
 def say(text: str) -> None:
-    """Print one result line."""
-    _console(stderr=False).print(text, soft_wrap=True)
+    """Print one result line; what can't be seen in it is shown by its code."""
+    _console(stderr=False).print(for_terminal(text), soft_wrap=True)
 
 
 def print_json(report: Any) -> None:
@@ -45,7 +48,7 @@ def print_json(report: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Turn frozen records, paths and arrays into what JSON knows; NaN becomes null."""
+    """Turn frozen records, paths and arrays into what JSON knows; NaN and infinity become null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -54,7 +57,7 @@ def _plain(value: Any) -> Any:
         return [_plain(entry) for entry in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
 
@@ -105,9 +108,10 @@ class Bars:
     def update(self, step: str, done: int, total: int, detail: str = "") -> None:
         """Draw a step's bar in place of the step before, or say how far it is."""
         with contextlib.suppress(OSError):
-            self._draw(step, done, total, detail or f"{done}/{total}")
+            self._draw(step, done, total, for_terminal(detail) or f"{done}/{total}")
 
     def _draw(self, step: str, done: int, total: int, told: str) -> None:
+        step = for_terminal(step)
         if not self._console.is_terminal:
             self._log(f"{step}: {told}")
             return
@@ -127,7 +131,7 @@ class Bars:
     def note(self, message: str) -> None:
         """Print a line above the bar."""
         with contextlib.suppress(OSError):
-            self._console.print(Text(" ".join(message.split())), soft_wrap=True)
+            self._console.print(Text(for_terminal(" ".join(message.split()))), soft_wrap=True)
 
 
 def print_table(
@@ -152,7 +156,8 @@ def print_table(
         kept.remove(name)
         left_out.append(name)
         table = _table(kept, columns, cells, right)
-    say(f"\n{title}")
+    say("")
+    say(title)
     if console.is_terminal:
         console.print(table)
     else:
@@ -169,8 +174,8 @@ def _table(kept: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[
     for name in kept:
         is_number = name in right.split()
         whole = is_number or name == "model"  # a number or a name to paste is of no use in two parts
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=whole, overflow="fold")
+        table.add_column(for_terminal(name), justify="right" if is_number else "left", no_wrap=whole, overflow="fold")
     for row in rows:
         told = dict(zip(columns, row, strict=True))
-        table.add_row(*(Text(told[name]) for name in kept))
+        table.add_row(*(Text(for_terminal(told[name])) for name in kept))
     return table

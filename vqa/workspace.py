@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 FILE_NAME = "vqa.toml"
+_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def open_workspace(folder: Path) -> Workspace:
         ) from error
     except OSError as error:
         raise WorkspaceError(f"{file}: can't be read ({error.strerror}); check its permissions") from error
-    except ValueError as error:  # of TOML and of UTF-8 alike
+    except (ValueError, RecursionError) as error:  # of TOML and of UTF-8 alike
         raise WorkspaceError(f"{file}: is no TOML ({error}); correct it, or make a new one with `vqa init`") from error
     try:
         _check_names(content, tuple(_TABLES), "table")
@@ -162,8 +163,17 @@ def _convert(key: str, hint: Any, value: Any) -> Any:
     form = _FORMS[hint]
     try:
         return form.convert(value)
-    except (TypeError, ValueError) as error:
-        raise WorkspaceError(f"{key} is {value!r}; write {form.wording}, such as {form.example}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise WorkspaceError(f"{key} is {_told(value)}; write {form.wording}, such as {form.example}") from error
+
+
+def _told(value: Any) -> str:
+    """Return a value for a message, the beginning of a long one."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _is(value: Any, kind: type[Any] | tuple[type[Any], ...]) -> Any:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
-import h5py
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
-from scipy.io.matlab import MatReadError
 
+from vqa.apart import read_apart
 from vqa.cache.folder import reason_of
-from vqa.cache.hdf5files import read_hdf5
 from vqa.errors import TableError
-from vqa.matsize import unpacked_bytes
 
 MAX_BYTES = 8 << 30
 """Of all arrays of a file, unpacked: a small file may claim any size."""
+MAX_SECONDS = 600
+"""Of reading one that is read in a process of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +46,15 @@ def read_arrays(file: Path) -> NamedArrays:
         TableError: the file can't be read, is damaged, or holds more than `MAX_BYTES`.
     """
     try:
-        found = _READERS[file.suffix.lower()](file)
+        return _READERS[file.suffix.lower()](file)
     except FileNotFoundError as error:
         raise TableError(f"{file}: there is no such file; check the path") from error
-    except _FAULTS as error:
+    except FAULTS as error:
         raise TableError(f"{file}: can't be read ({reason_of(error)}); check the file, or save it again") from error
+
+
+def named_arrays(found: Mapping[str, Any]) -> NamedArrays:
+    """Tell arrays of numbers and text from whatever else a file holds."""
     arrays, unusable = dict[str, NDArray[Any]](), dict[str, str]()
     for name, value in found.items():
         if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind in "fiuUS":
@@ -59,9 +64,9 @@ def read_arrays(file: Path) -> NamedArrays:
     return NamedArrays(arrays, unusable)
 
 
-_FAULTS = (
+FAULTS = (
     *(OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, NotImplementedError, OverflowError),
-    *(MemoryError, AttributeError, struct.error, zlib.error, zipfile.BadZipFile, MatReadError),
+    *(MemoryError, AttributeError, SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, TokenError),
 )
 """What the libraries raise for damaged files."""
 
@@ -72,14 +77,19 @@ def _kind(value: object) -> str:
     return "a single value" if value.ndim == 0 else f"of type {'struct' if value.dtype.names else value.dtype}"
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_BYTES:
-        raise ValueError(f"{size} bytes unpacked, more than {MAX_BYTES}")
+def check_size(size: int, max_bytes: int) -> None:
+    """Refuse what is too large once it is unpacked.
+
+    Raises:
+        ValueError: it is.
+    """
+    if size > max_bytes:
+        raise ValueError(f"{size} bytes unpacked, more than {max_bytes}")
 
 
-def _read_npz(file: Path) -> dict[str, Any]:
+def _read_npz(file: Path) -> NamedArrays:
     with zipfile.ZipFile(file) as archive:
-        _check_size(sum(member.file_size for member in archive.infolist()))
+        check_size(sum(member.file_size for member in archive.infolist()), MAX_BYTES)
     found: dict[str, Any] = {}
     with np.load(file, allow_pickle=False) as arrays:
         for name in arrays.files:
@@ -89,29 +99,26 @@ def _read_npz(file: Path) -> dict[str, Any]:
                 if "allow_pickle" not in str(error):
                     raise
                 found[name] = "of Python objects, which are never unpickled"
-    return found
+    return named_arrays(found)
 
 
-def _read_npy(file: Path) -> dict[str, Any]:
-    return {"matrix": np.lib.format.open_memmap(file, mode="r")}
+def _read_npy(file: Path) -> NamedArrays:
+    return named_arrays({"matrix": np.lib.format.open_memmap(file, mode="r")})
 
 
-def _read_mat(file: Path) -> dict[str, Any]:
-    if h5py.is_hdf5(file):
-        return read_hdf5(file, max_bytes=MAX_BYTES)
-    _check_size(unpacked_bytes(file, limit=MAX_BYTES))
-    found = scipy.io.loadmat(file, appendmat=False)
-    return {name: _text_of_cells(value) for name, value in found.items() if not name.startswith("__")}
+def _read_apart(file: Path) -> NamedArrays:
+    """Read MATLAB and HDF5 in a process of its own: damaged files crash SciPy's reader, and can hold HDF5 for ever.
 
-
-def _text_of_cells(value: Any) -> Any:
-    """Return a cell array of texts, or of numbers for ids that look like such, as an array of text."""
-    if not isinstance(value, np.ndarray) or value.dtype != object:
-        return value
-    cells = [np.asarray(cell) for cell in value.ravel()]
-    if any(cell.dtype.kind not in "Ufiu" or cell.size > 1 for cell in cells):
-        return "cells of more than one text each"
-    return np.array([plain_text(cell.ravel()[0]) if cell.size else "" for cell in cells], dtype=str)
+    file -> process: arrays into a temporary npz file, the name and kind of each to stdout -> here
+    """
+    file.open("rb").close()
+    with tempfile.TemporaryDirectory(prefix="vqa-") as folder:
+        target = Path(folder) / "arrays.npz"
+        told = read_apart(_READER, str(file.absolute()), str(target), str(MAX_BYTES), seconds=MAX_SECONDS)
+        unusable: dict[str, str]
+        names, unusable = json.loads(told)
+        with np.load(target, allow_pickle=False) as arrays:
+            return NamedArrays({name: arrays[str(number)] for number, name in enumerate(names)}, unusable)
 
 
 def plain_text(value: Any) -> str:
@@ -121,15 +128,12 @@ def plain_text(value: Any) -> str:
     return str(value)
 
 
-def _read_hdf5(file: Path) -> dict[str, Any]:
-    return read_hdf5(file, max_bytes=MAX_BYTES)
-
-
-_READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+_READER = "vqa.cache.arrayreader"
+_READERS: dict[str, Callable[[Path], NamedArrays]] = {
     ".npz": _read_npz,
     ".npy": _read_npy,
-    ".mat": _read_mat,
-    ".h5": _read_hdf5,
-    ".hdf5": _read_hdf5,
+    ".mat": _read_apart,
+    ".h5": _read_apart,
+    ".hdf5": _read_apart,
 }
 ARRAY_SUFFIXES = tuple(_READERS)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vqa.cache.arrayfiles import MAX_BYTES, NamedArrays
 from vqa.cache.tablenames import SET_PREFIX, TableNames, is_id_name
 from vqa.errors import TableError
+from vqa.escaping import from_csv
 
 CSV_SUFFIXES = (".csv", ".tsv")
 
@@ -110,7 +111,7 @@ def _read_cells(file: Path) -> list[tuple[int, list[str]]]:
     first = next((line for line in text.splitlines() if line.strip()), "")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
     try:
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+        lines = [(reader.line_num, [from_csv(cell.strip()) for cell in cells]) for cells in reader]
     except csv.Error as error:
         raise TableError(f"{file}, line {reader.line_num}: is no CSV ({error}); save it as CSV in UTF-8") from error
     lines = [(number, cells) for number, cells in lines if any(cells)]

@@ -7,12 +7,15 @@ import json
 import os
 import platform
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vqa.errors import CacheError
 from vqa.files import sweep_temporaries, sync_folder, write_text
+
+_CHECKSUM = "crc32"
 
 
 def make_folder(root: Path, folder: Path) -> None:
@@ -57,7 +60,7 @@ def host_name() -> str:
 
 
 def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
-    """Append one JSON line with a single write, so that lines of several processes do not mix.
+    """Append one JSON line with a single write, so that lines of several processes do not mix; with its CRC-32.
 
     Args:
         file: Made where it does not exist.
@@ -67,7 +70,7 @@ def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
     Raises:
         OSError: the file can't be written.
     """
-    line = json.dumps(values, separators=(",", ":")) + "\n"
+    line = json.dumps({**values, _CHECKSUM: _checksum(values)}, separators=(",", ":")) + "\n"
     is_new = sync and not file.exists()
     with file.open("ab", buffering=0) as stream:
         written = stream.write(line.encode("ascii"))
@@ -80,7 +83,9 @@ def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects of a file of lines; a line that is broken, as a killed writer leaves it, is skipped.
+    """Yield the JSON objects of a file of lines; a line that is broken or damaged is skipped.
+
+    A killed writer leaves half a line; a flipped bit in a key would give a video the features of another.
 
     Raises:
         CacheError: the file is there and can't be read.
@@ -96,7 +101,12 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             values = json.loads(line)
+            whole = isinstance(values, dict) and values.pop(_CHECKSUM, None) == _checksum(values)
         except (ValueError, RecursionError):
             continue
-        if isinstance(values, dict):
+        if whole:
             yield values
+
+
+def _checksum(values: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(values, separators=(",", ":")).encode("ascii"))

@@ -66,6 +66,23 @@ class KeyMemo:
             return None
         return self._remembered().get(place)
 
+    def last_key(self, video: Path) -> str | None:
+        """Return the key that a path had when it was last read, whether the file is still there or not.
+
+        Raises:
+            CacheError: the cache folder is there and can't be read.
+        """
+        path = _absolute(video)
+        return next((key for place, key in reversed(self._remembered().items()) if place.path == path), None)
+
+    def paths(self, key: str) -> tuple[Path, ...]:
+        """Return where files with these bytes were seen, the last one last; they may have changed since.
+
+        Raises:
+            CacheError: the cache folder is there and can't be read.
+        """
+        return tuple(dict.fromkeys(Path(place.path) for place, known in self._remembered().items() if known == key))
+
     def _remembered(self) -> dict[_Place, str]:
         if self._known is None:
             self._known = _read_memo(self.root / _MEMO)
@@ -88,7 +105,11 @@ def _locate(video: Path) -> _Place:
         ) from error
     if not stat.S_ISREG(status.st_mode):
         raise VideoError(f"{video}: is a folder or a device, not a video; name a file")
-    return _Place(os.path.abspath(video), status.st_size, status.st_mtime_ns)  # noqa: PTH100 - links stay as they are
+    return _Place(_absolute(video), status.st_size, status.st_mtime_ns)
+
+
+def _absolute(video: Path) -> str:
+    return os.path.abspath(video)  # noqa: PTH100 - links stay as they are
 
 
 def _hash(video: Path, place: _Place) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,33 +11,44 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from vqa.apart import UnreadableError, hold_reader, read_apart
+from vqa.cache.folder import reason_of
 from vqa.errors import LabelsError
+from vqa.matlab import MOST_SECONDS, READER_BYTES, columns_of
 
 _DEEPEST = 8
 _MOST_VALUES = 10_000_000
 _LONGEST_NAME = 4096
 
 
-def read_matlab_hdf5(file: Path) -> dict[str, Any]:
-    """Read the vectors, cell arrays, char matrices and structs of a MATLAB 7.3 file; the rest is passed over.
+def read_matlab_hdf5(file: Path) -> dict[str, list[str]]:
+    """Read the columns of a MATLAB 7.3 file in a process of its own: a damaged one can hold HDF5 for ever.
 
     Links that leave the file are never followed.
 
     Returns:
-        Numbers as 1-D arrays, texts as 1-D arrays of str, cells and fields of struct arrays as 1-D arrays of such
-        arrays (None for what is neither a number nor a text), structs as mappings.
+        As `vqa.matlab.columns_of`.
 
     Raises:
         LabelsError: the file can't be read.
     """
     try:
-        with h5py.File(file, "r") as opened:
-            return _struct(opened, _DEEPEST)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        columns: dict[str, list[str]] = json.loads(read_apart(__name__, str(file.absolute()), seconds=MOST_SECONDS))
+    except UnreadableError as error:
         raise LabelsError(
-            f"{file}: is no MATLAB 7.3 file that can be read ({reason}); save it with `save(name, '-v7')`, or as CSV"
+            f"{file}: is no MATLAB 7.3 file that can be read ({error}); save it with `save(name, '-v7')`, or as CSV"
         ) from error
+    return columns
+
+
+def _main(file: Path) -> None:
+    """Write a file's columns to stdout as JSON."""
+    hold_reader(memory_bytes=READER_BYTES, seconds=MOST_SECONDS)
+    try:
+        with h5py.File(file, "r", locking=False) as opened:
+            json.dump(columns_of(_struct(opened, _DEEPEST)), sys.stdout)
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        sys.exit(reason_of(error))
 
 
 def _struct(group: Any, depth: int) -> dict[str, Any]:
@@ -93,3 +106,7 @@ def _texts(dataset: Any) -> NDArray[np.str_]:
     """Read a char matrix: HDF5 holds it turned, one text in each column, as UTF-16."""
     rows = np.atleast_2d(dataset[...].T).astype("<u2")
     return np.array([row.tobytes().decode("utf-16-le", errors="replace").rstrip("\0 ") for row in rows])
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ _KINDS = {"keys": 1, "features": 2, "offsets": 1, "pts_seconds": 1, "created_ns"
 """Each dataset and its number of dimensions."""
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-[0-9a-f]{8}-(?P<sha256>[0-9a-f]{64})" + re.escape(SUFFIX))
 _MAY_LACK = frozenset(["probe"])
+_ATTRIBUTES = ("schema", "name", "fingerprint", "candidate", "weights_sha256", "versions", "seconds")
 _TYPES = {"features": ("f2", "f4"), "offsets": ("i8",), "pts_seconds": ("f8",), "created_ns": ("i8",), "probe": ("f4",)}
 
 
@@ -130,11 +132,11 @@ def open_segment(path: Path) -> Segment:
         CacheError: the file is no segment, is damaged, or is of another schema.
     """
     with _opened(path) as datasets:
-        attributes = datasets["keys"].file.attrs
+        attributes = _attributes(datasets["keys"].file)
         if int(attributes["schema"]) != SCHEMA:
             raise ValueError(f"schema {attributes['schema']}, this version of vqa reads {SCHEMA}")
         text = {name: _text(attributes[name]) for name in ("name", "fingerprint", "candidate", "weights_sha256")}
-        json.loads(text["candidate"])
+        json.loads(text["candidate"]).items()
         keys = tuple(key.decode("utf-8") for key in datasets["keys"][()].tolist())
         offsets, created_ns = np.asarray(datasets["offsets"][()]), np.asarray(datasets["created_ns"][()])
         source = _source(_text(attributes["source"])) if "source" in attributes else None
@@ -144,7 +146,7 @@ def open_segment(path: Path) -> Segment:
         provenance = Provenance(
             CandidateRecord(text["name"], text["fingerprint"], text["candidate"]),
             text["weights_sha256"],
-            json.loads(_text(attributes["versions"])),
+            _versions(_text(attributes["versions"])),
             source,
             tuple(datasets["probe"][()].tolist()) if "probe" in datasets else (),
         )
@@ -154,7 +156,7 @@ def open_segment(path: Path) -> Segment:
             path=path,
             provenance=provenance,
             created_ns=created_ns,
-            seconds=float(attributes["seconds"]),
+            seconds=_seconds(attributes["seconds"]),
             keys=keys,
             offsets=offsets,
             width=int(datasets["features"].shape[1]),
@@ -193,7 +195,7 @@ def _opened(path: Path, names: Iterable[str] = tuple(_KINDS)) -> Iterator[dict[s
             yield {name: _plain(file, name, path.stat().st_size) for name in here}
     except FileNotFoundError as error:
         raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, VideoError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, VideoError) as error:
         raise CacheError(
             f"{path}: this segment can't be read ({reason_of(error)}); run `vqa cache verify --repair`, then "
             "`vqa extract` again"
@@ -232,6 +234,35 @@ def feature_type(provenance: Provenance) -> type[np.floating]:
     return np.float16 if provenance.source is None else np.float32
 
 
+def _attributes(file: h5py.File) -> dict[str, Any]:
+    """Return the file's attributes: single numbers, and texts of fixed length.
+
+    HDF5 keeps texts of any length in a heap, and a heap whose entries claim to be empty holds it for ever.
+    """
+    missing = next((name for name in _ATTRIBUTES if name not in file.attrs), None)
+    if missing is not None:
+        raise ValueError(f"attribute {missing} is missing")
+    found: dict[str, Any] = {}
+    for name in file.attrs:
+        attribute = file.attrs.get_id(name)
+        if attribute.shape != () or attribute.dtype.kind not in "iufS":
+            raise TypeError(f"attribute {name} is no number and no text of fixed length")
+        value = file.attrs[name]
+        found[name] = value.decode("utf-8") if isinstance(value, bytes) else value
+    return found
+
+
+def _versions(text: str) -> dict[str, str]:
+    return {name: _text(version) for name, version in json.loads(text).items()}
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"its model took {seconds} s")
+    return seconds
+
+
 def _source(text: str) -> Source:
     values = json.loads(text)
     return Source(_text(values["file"]), _text(values["sha256"]), int(values["missing"]))
@@ -254,6 +285,6 @@ def _check_unchanged(segment: Segment, datasets: dict[str, h5py.Dataset], first:
 
 def _check_offsets(offsets: NDArray[np.int64], videos: int, rows: list[int]) -> None:
     """Refuse offsets that do not cut the rows into that many non-empty parts."""
-    whole = len(offsets) == videos + 1 and offsets[0] == 0 and bool((np.diff(offsets) > 0).all())
+    whole = videos > 0 and len(offsets) == videos + 1 and offsets[0] == 0 and bool((np.diff(offsets) > 0).all())
     if not whole or rows != [int(offsets[-1])] * 2:
         raise ValueError("its offsets do not fit its rows")

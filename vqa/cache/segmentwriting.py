@@ -73,7 +73,8 @@ def _image(provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float
     with h5py.File(unique, "w", driver="core", backing_store=False) as file:
         for name, content in datasets.items():
             file.create_dataset(name, data=content, chunks=_chunks(content), fletcher32=True)
-        file.attrs.update(_attributes(provenance, seconds))
+        for name, content in _attributes(provenance, seconds).items():
+            file.attrs[name] = content
         file.flush()
         return bytes(file.id.get_file_image())
 
@@ -85,14 +86,18 @@ def _chunks(values: NDArray[Any]) -> tuple[int, ...]:
 
 
 def _attributes(provenance: Provenance, seconds: float) -> dict[str, Any]:
-    source = {} if provenance.source is None else {"source": json.dumps(asdict(provenance.source))}
-    return {
-        **source,
-        "schema": SCHEMA,
+    """Return what a segment says of itself; texts of fixed length, since HDF5 keeps others in a heap."""
+    texts = {} if provenance.source is None else {"source": json.dumps(asdict(provenance.source))}
+    texts |= {
         "name": provenance.record.name,
         "fingerprint": provenance.record.fingerprint,
         "candidate": provenance.record.details,
         "weights_sha256": provenance.weights_sha256,
         "versions": json.dumps(dict(provenance.versions), sort_keys=True),
-        "seconds": float(seconds),
     }
+    fixed = {name: _fixed(text.encode("utf-8")) for name, text in texts.items()}
+    return {**fixed, "schema": SCHEMA, "seconds": float(seconds)}
+
+
+def _fixed(text: bytes) -> NDArray[np.bytes_]:
+    return np.array(text, dtype=h5py.string_dtype("utf-8", max(1, len(text))))

@@ -8,9 +8,10 @@ Where two segments hold the same video, the older wins, so that two machines tha
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -49,6 +50,8 @@ class StoredCandidate:
     """When its oldest features were extracted, UTC, ISO 8601."""
     probe: tuple[float, ...] = ()
     """Its features of the probe, as its oldest segment has them; empty where they are imported."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of each library that took part, as its oldest segment has them."""
     sources: tuple[Source, ...] = ()
     """Files that its imported features come from, oldest first."""
 
@@ -195,7 +198,7 @@ class FeatureStore:
             if found != weights_sha256:
                 raise CacheError(
                     f"{record.name}: the weights changed (SHA-256 {weights_sha256[:12]}..., cached features come from "
-                    f"{found[:12]}...); move {segment.path.parent} away and run `vqa extract` again"
+                    f"{found[:12]}...); fetch those again, or start a new generation: `vqa extract --new-generation`"
                 )
         folder = segments[0].path.parent if segments else self.root / folder_name(record)
         width = segments[0].width if segments else None
@@ -227,7 +230,7 @@ def filling_command(names: Sequence[str]) -> str:
     extracted = [name for name in names if not is_imported(name)]
     if names and not extracted:
         return "`vqa cache import` with a table that has them"
-    models = "".join(f" --models {name}" for name in extracted)
+    models = "".join(f" --models {shlex.quote(name)}" for name in extracted)
     return f"`vqa extract{models}`" + ("" if len(extracted) == len(names) else " and `vqa cache import`")
 
 
@@ -260,5 +263,6 @@ def _summary(contents: Contents) -> StoredCandidate:
         weights_sha256=oldest.provenance.weights_sha256,
         created=_utc(min(int(segment.created_ns.min()) for segment in contents.segments)),
         probe=oldest.provenance.probe,
+        versions=oldest.provenance.versions,
         sources=tuple(part.provenance.source for part in contents.segments if part.provenance.source is not None),
     )

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vqa.errors import TableError
+from vqa.escaping import for_terminal
 
 SET_PREFIX = "feat__"
 """Arrays of this prefix are feature sets; others in the same file are then left aside."""
@@ -83,6 +84,6 @@ def set_name(array: str) -> str:
 
 def listing(names: Iterable[str]) -> str:
     """Return names for a message, the first of many."""
-    known = list(names)
+    known = [for_terminal(name) for name in names]
     more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
     return (", ".join(known[:_SHOWN]) or "nothing") + more

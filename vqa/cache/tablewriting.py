@@ -16,6 +16,7 @@ from scipy.io.matlab import MatWriteError
 from vqa.cache.tablefiles import MAT_SET_NAMES, RatedIds
 from vqa.cache.tablenames import SET_PREFIX
 from vqa.errors import TableError
+from vqa.escaping import for_csv
 from vqa.files import written_whole
 
 Sets = Mapping[str, NDArray[np.float32]]
@@ -75,15 +76,15 @@ def _cells(texts: tuple[Any, ...]) -> NDArray[np.object_]:
 
 
 def _write_csv(file: Path, rated: RatedIds, sets: Sets) -> None:
-    """Write numbers with all their digits and missing cells empty; text is always quoted."""
+    """Write numbers with all their digits and missing cells empty; text is quoted and guarded."""
     columns = _columns(rated)
     header = [*columns, *(f"{name}/{place}" for name, values in sets.items() for place in range(values.shape[1]))]
     joined = np.concatenate([np.empty((len(rated.ids), 0), np.float32), *sets.values()], axis=1)
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow(header)
+        writer.writerow(map(for_csv, header))
         for cells, numbers in zip(zip(*columns.values(), strict=True), joined, strict=True):
-            writer.writerow(["" if _is_missing(cell) else cell for cell in (*cells, *numbers.tolist())])
+            writer.writerow(["" if _is_missing(cell) else for_csv(cell) for cell in (*cells, *numbers.tolist())])
 
 
 def _is_missing(value: object) -> bool:

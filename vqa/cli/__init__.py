@@ -14,6 +14,7 @@ from vqa.cli.starting import demo, doctor, init
 from vqa.cli.stopping import catch_signals
 from vqa.cli.working import evaluate, extract, score, select, train
 from vqa.errors import VqaError
+from vqa.escaping import for_terminal
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -47,6 +48,7 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
+        error.message = for_terminal(error.message)  # type: ignore[misc,unused-ignore]  # final in new versions only
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -66,4 +68,4 @@ def main() -> None:
 
 
 def _complain(text: str) -> None:
-    click.echo(" ".join(text.split()), err=True)
+    click.echo(for_terminal(" ".join(text.split())), err=True)

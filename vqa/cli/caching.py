@@ -17,19 +17,30 @@ def cache() -> None:
 
 
 @cache.command()
+@click.argument("videos", nargs=-1, metavar="[VIDEO_OR_KEY]...")
+@click.option("--models", multiple=True, metavar="MODEL", help="Only this one, a glob or a fingerprint; repeatable.")
 @in_workspace
 @as_json
-def info(*, folder: Path, as_json: bool) -> None:
+def info(videos: tuple[str, ...], *, models: tuple[str, ...], folder: Path, as_json: bool) -> None:
     """Show what the cache holds: videos, segments, size, precision, weights and failures of each candidate.
 
+    Of a video, named by its id, its path or the first 8 digits of its SHA-256, show where its features come from: which
+    bytes, weights, preprocessing and versions, when, and where they lie.
+
     \b
-    Example:
+    Examples:
       vqa cache info
+      vqa cache info clips/cat.mp4 --models bundled:vgg16
+      vqa cache info 3f786850 --json
     """
     from vqa import pipeline, tables, terminal
 
-    report = pipeline.describe_cache(folder)
-    (terminal.print_json if as_json else tables.print_cache)(report)
+    if videos:
+        origins = pipeline.describe_features(videos, models, folder=folder)
+        (terminal.print_json if as_json else tables.print_provenance)(origins)
+    else:
+        report = pipeline.describe_cache(folder, models)
+        (terminal.print_json if as_json else tables.print_cache)(report)
 
 
 @cache.command()

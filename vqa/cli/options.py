@@ -13,6 +13,12 @@ DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 Command = Callable[..., Any]
 
+_EFFORT = (
+    *("device", "batch", "memory", "workers", "video_seconds"),
+    *("max_pixels", "max_duration_seconds", "worker_memory"),
+)
+"""Settings of `[extract]` that one run may differ in."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 
 
@@ -81,23 +87,22 @@ def with_effort(command: Command) -> Command:
         metavar="SECONDS",
         help="A video that takes longer to decode is given up.",
     )
+    @click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Larger frames are refused.")
+    @click.option(
+        "--max-duration-seconds",
+        type=click.FloatRange(0, min_open=True),
+        metavar="SECONDS",
+        help="A video that lasts longer is refused.",
+    )
+    @click.option(
+        "--worker-memory",
+        type=click.FloatRange(0, min_open=True),
+        metavar="GB",
+        help="What a decoding process may take beside its libraries (Linux).",
+    )
     @functools.wraps(command)
-    def run(
-        *arguments: Any,
-        device: str | None,
-        batch: int | None,
-        memory: int | None,
-        workers: int | None,
-        video_seconds: float | None,
-        **options: Any,
-    ) -> Any:
-        given = {
-            "device": device,
-            "batch": batch,
-            "memory": memory,
-            "workers": workers,
-            "video_seconds": video_seconds,
-        }
+    def run(*arguments: Any, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in _EFFORT}
         overrides = {name: value for name, value in given.items() if value is not None}
         return command(*arguments, overrides=overrides, **options)
 

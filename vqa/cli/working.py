@@ -16,6 +16,11 @@ from vqa.settings import CRITERIA
 @click.command()
 @click.option("--models", multiple=True, default=("all",), help="`all`, a pool, a model or a glob; repeatable.")
 @click.option("--retry-failed", is_flag=True, help="Try videos again that failed before.")
+@click.option(
+    "--new-generation",
+    is_flag=True,
+    help="Compute anew, beside the old features, those models whose numbers changed; the others go on as they are.",
+)
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="Of the networks.")
 @with_effort
 @in_workspace
@@ -25,6 +30,7 @@ def extract(
     models: tuple[str, ...],
     *,
     retry_failed: bool,
+    new_generation: bool,
     precision: str | None,
     overrides: Mapping[str, Any],
     folder: Path,
@@ -38,12 +44,20 @@ def extract(
       vqa extract --models bundled --models timm:resnet50.a1_in1k
       vqa extract --models all --memory 4096 --batch 64 --device cuda
       vqa extract --models all --offline --weights-dir /mnt/weights
+      vqa extract --models all --new-generation
     """
     from vqa import pipeline, tables, terminal
 
     given = {**overrides, "precision": precision} if precision else overrides
     with terminal.Bars() as bars:
-        report = pipeline.extract_features(folder, models, retry_failed=retry_failed, overrides=given, progress=bars)
+        report = pipeline.extract_features(
+            folder,
+            models,
+            retry_failed=retry_failed,
+            new_generation=new_generation,
+            overrides=given,
+            progress=bars,
+        )
     (terminal.print_json if as_json else tables.print_extraction)(report)
     sys.exit(DONE if report.complete else INCOMPLETE)
 

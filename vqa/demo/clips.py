@@ -8,8 +8,6 @@ A clip that has its record is whole and is never made again; a kill costs the cl
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +22,7 @@ from vqa.demo.ffmpeg import Metric, choose_metric, find_ffmpeg, measure, run_ffm
 from vqa.demo.sources import FRAMES, Content
 from vqa.demo.versions import ENCODER, HEAVIEST, LIGHTEST, Clip, plan_clips
 from vqa.errors import VqaError
+from vqa.escaping import csv_text
 from vqa.files import settle, write_text
 from vqa.wheels import WheelMember
 
@@ -150,12 +149,10 @@ class _Studio:
 
     def write_labels(self, plan: Sequence[Clip]) -> None:
         """Write the labels file, unless it already says the same."""
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(("id", "mos", "group", "version"))
-        writer.writerows((clip.id, self.score_of(clip), clip.group, clip.version.name) for clip in plan)
-        if not self.labels.is_file() or self.labels.read_text(encoding="utf-8") != table.getvalue():
-            write_text(self.labels, table.getvalue())
+        rows = [(clip.id, self.score_of(clip), clip.group, clip.version.name) for clip in plan]
+        text = csv_text([("id", "mos", "group", "version"), *rows])
+        if not self.labels.is_file() or self.labels.read_text(encoding="utf-8") != text:
+            write_text(self.labels, text)
 
     def _make_reference(self, group: str, content: Content, source: Path) -> None:
         """Make a content's undistorted frames, lossless."""

@@ -82,8 +82,8 @@ def _reason(path: Path, error: Exception, max_pixels: int, *, sized: bool) -> st
         return f"a frame is invalid or has more pixels than the limit of {max_pixels}; raise max_pixels in vqa.toml"
     if isinstance(error, av.error.InvalidDataError | av.error.EOFError):
         return "the file is no video that can be read, or it is truncated or damaged; fetch it again"
-    if isinstance(error, MemoryError):
-        return "decoding it needs more memory than there is; use fewer workers"
+    if isinstance(error, MemoryError | BlockingIOError):  # the second: no room for a thread of the codec
+        return "decoding it needs more memory than there is, or is allowed; raise worker_memory, or use fewer workers"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"the file can't be read ({' '.join(text.split())}); check it with ffprobe"
 

@@ -1,4 +1,4 @@
-"""What runs in a decode worker: it holds its memory to a bound, and writes views of one video after the other."""
+"""What runs in a decode worker: it holds itself to limits, and writes views of one video after the other."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from vqa.extract.backends import find_backend
 from vqa.extract.backends.hub import weights_from
 from vqa.extract.decoding import DecodedVideo, Stamp, decode_video
 from vqa.extract.spec import Candidate, NativeInput
+from vqa.extract.timeline import DEFAULT_MAX_SECONDS
 from vqa.files import Downloads
+from vqa.rlimits import limit_cpu, limit_files, limit_memory
 
-WORKER_BYTES = 4 << 30
-"""What a worker may take beside its libraries: a stream of the largest frames allowed, and the frames it refers to."""
+DEFAULT_WORKER_BYTES = 4 << 30
+"""Enough for a stream of the largest frames allowed, and the frames it refers to."""
+_MOST_FILES = 4096
+"""A worker keeps a slot's file open for each video that may wait."""
+_CPU_SLACK_SECONDS = 5.0
 _NICENESS = 19
 _NO_ROOM = "DefaultCPUAllocator"
-_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class WorkerLimits:
     max_pixels: int
     video_seconds: float
     """A video that takes longer to decode is given up."""
+    max_duration_seconds: float = DEFAULT_MAX_SECONDS
+    """A video that lasts longer is refused."""
+    memory_bytes: int = DEFAULT_WORKER_BYTES
+    """What a worker may take beside its libraries."""
     threads: int = 1
     """Of the codec."""
     downloads: Downloads = field(default_factory=Downloads)
@@ -59,7 +67,8 @@ def set_up(candidates: tuple[Candidate, ...], limits: WorkerLimits) -> None:
     """Prepare a worker: one thread, behind the models where both want a core, and the native candidates' networks."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    _limit_memory()
+    limit_memory(limits.memory_bytes)
+    limit_files(_MOST_FILES)
     torch.set_num_threads(1)
     with weights_from(offline=limits.downloads.offline, folder=limits.downloads.folder):
         measures = {
@@ -70,17 +79,10 @@ def set_up(candidates: tuple[Candidate, ...], limits: WorkerLimits) -> None:
     _worker.append(_Worker(candidates, measures, limits, {}))
 
 
-def _limit_memory() -> None:
-    """Let a file that asks for absurd amounts of memory fail by itself, where the system can (Linux)."""
-    lines = _STATUS.read_text().splitlines() if _STATUS.is_file() else []
-    held = [line.split()[1] for line in lines if line.startswith("VmData:")]
-    if held:
-        import resource
-
-        limit = int(held[0]) * 1024 + WORKER_BYTES
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        if hard == resource.RLIM_INFINITY or limit < hard:
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+def limit_video(limits: WorkerLimits) -> None:
+    """Let a decoder that spins for longer than a video may take die by SIGXCPU, even if nobody is left to kill it."""
+    threads = limits.threads + 1  # the codec's, and ours
+    limit_cpu(limits.video_seconds * threads + _CPU_SLACK_SECONDS)
 
 
 def decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str) -> DecodedVideo:
@@ -91,6 +93,7 @@ def decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: 
         MemoryError: it takes more memory than a worker may have.
     """
     worker = _worker[-1]
+    limit_video(worker.limits)
     if name not in worker.slots:
         worker.slots[name] = SharedMemory(name)
     try:
@@ -100,6 +103,7 @@ def decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: 
             worker.measures,
             mapped(worker.slots[name]),
             max_pixels=worker.limits.max_pixels,
+            max_seconds=worker.limits.max_duration_seconds,
             threads=worker.limits.threads,
             stamp=stamp,
         )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vqa.errors import VideoError
 from vqa.extract.sampling import sample_dense_clips, sample_frames, sample_runs
 from vqa.extract.spec import Candidate, NativeInput
-from vqa.extract.video import DEFAULT_MAX_PIXELS, Timeline, decode_frames, read_timeline
+from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS, Timeline, decode_frames, read_timeline
 from vqa.extract.views import View, render, view_of
 
 
@@ -114,6 +114,7 @@ def decode_video(
     buffer: memoryview,
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_seconds: float = DEFAULT_MAX_SECONDS,
     threads: int = 1,
     stamp: Stamp | None = None,
 ) -> DecodedVideo:
@@ -125,6 +126,7 @@ def decode_video(
         measures: The networks of the native ones among them.
         buffer: At least `bytes_needed(candidates)` bytes.
         max_pixels: Larger frames are refused.
+        max_seconds: Videos that last longer are refused.
         threads: Of the codec.
         stamp: What the file was when its bytes were hashed; if not given, what it is now.
 
@@ -133,7 +135,7 @@ def decode_video(
     """
     started = time.perf_counter()
     stamp = _checked_stamp(path, stamp)
-    timeline = read_timeline(path, max_pixels=max_pixels)
+    timeline = read_timeline(path, max_pixels=max_pixels, max_seconds=max_seconds)
     items = [find_items(timeline, candidate) for candidate in candidates]
     views = _Views(candidates, items, buffer)
     runs = {

@@ -115,6 +115,8 @@ class _Engine:
         limits = WorkerLimits(
             options.max_pixels,
             options.video_seconds,
+            max_duration_seconds=options.max_duration_seconds,
+            memory_bytes=options.worker_bytes,
             threads=min(_MAX_CODEC_THREADS, max(1, cores // processes)),
             downloads=downloads(),
         )

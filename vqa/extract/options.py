@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from vqa.extract.decode_worker import DEFAULT_WORKER_BYTES
 from vqa.extract.model import Model
-from vqa.extract.video import DEFAULT_MAX_PIXELS
+from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS
 
 CPU_BATCH = 4
 """Measured on CPUs: larger batches leave the caches and cost up to a fifth more a frame."""
@@ -33,6 +34,10 @@ class EngineOptions:
     """Decode processes; 0 for one on each core."""
     video_seconds: float = DEFAULT_VIDEO_SECONDS
     """A video that takes longer to decode is given up."""
+    max_duration_seconds: float = DEFAULT_MAX_SECONDS
+    """A video that lasts longer is refused."""
+    worker_bytes: int = DEFAULT_WORKER_BYTES
+    """What a decode process may take beside its libraries."""
     devices: tuple[torch.device, ...] = (torch.device("cpu"),)
     """Where models run, each on its own rounds of videos."""
     lanes: int = 0

@@ -138,6 +138,8 @@ class Candidate:
     precision: str
     """`float32` or `bfloat16`."""
     version: int = NUMBERS_VERSION
+    generation: int = 0
+    """Counts how often its numbers changed for a reason that no other field tells, such as another library version."""
 
     def __str__(self) -> str:
         return str(self.spec)
@@ -151,11 +153,14 @@ class Candidate:
     def details(self) -> str:
         """All fields that decide numbers as canonical JSON.
 
-        A video network's do not depend on the spec's frame count, and on its frame rate only in dense clips.
+        A video network's do not depend on the spec's frame count, and on its frame rate only in dense clips. The first
+        generation, 0, is left out.
         """
         values = asdict(replace(self, spec=replace(self.spec, frames=self.clip_frames or self.spec.frames)))
         if not self.spec.clips:
             values["input"].pop("clip_fps", None)
+        if not self.generation:
+            del values["generation"]
         values |= {"model": str(self.spec), "decoding": DECODING_RULES}
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vqa.errors import VideoError
 from vqa.extract.container import DEFAULT_MAX_PIXELS, check_size, opened
 
+DEFAULT_MAX_SECONDS = 6 * 3600.0
 MAX_FRAMES = 1 << 24
 """77 hours at 60 frames per second; a bound on memory, since the time of each frame is kept."""
 
@@ -52,19 +53,26 @@ class Timeline:
         return float((self.end - int(self.pts[0])) * self.time_base)
 
 
-def read_timeline(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Timeline:
+def read_timeline(
+    path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_seconds: float = DEFAULT_MAX_SECONDS
+) -> Timeline:
     """Read when each frame of a video is shown.
 
+    Args:
+        path: The video file.
+        max_pixels: A larger frame is refused.
+        max_seconds: A longer video is refused once its packets show it, whatever its header says.
+
     Raises:
-        VideoError: no video stream, fewer than two frames, too many pixels or frames, damaged or truncated.
+        VideoError: no video stream, fewer than two frames, too many pixels or frames, too long, damaged or truncated.
     """
     with opened(path, max_pixels) as (container, stream):
         check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
         assert stream.time_base is not None
-        times = _Times(stream.time_base)
+        times = _Times(stream.time_base, max_seconds)
         timed = _read_packets(container, stream, times)
     if not timed:
-        times = _Times(times.time_base)
+        times = _Times(times.time_base, max_seconds)
         with opened(path, max_pixels) as (container, stream):
             for pts, frame in with_times(container.decode(stream)):
                 times.add(pts, frame.duration or 0)
@@ -74,8 +82,9 @@ def read_timeline(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Timeli
 class _Times:
     """Times of frames while they are read: 8 bytes for each and 16 for a key frame, whatever its packet weighs."""
 
-    def __init__(self, time_base: Fraction) -> None:
+    def __init__(self, time_base: Fraction, max_seconds: float) -> None:
         self.time_base = time_base
+        self._max_seconds, self._max_ticks = max_seconds, max_seconds / float(time_base)
         self._pts, self._key_pts, self._key_dts = array("q"), array("q"), array("q")
         self._last = (0, 0)
         self._begin: int | None = None
@@ -83,8 +92,17 @@ class _Times:
     def add(self, pts: int, duration: int) -> None:
         if len(self._pts) >= MAX_FRAMES:
             raise VideoError(f"it has more than {MAX_FRAMES} frames; cut it into parts")
+        if self._pts:
+            self._check_length(pts - self._pts[0])
         self._last = max(self._last, (pts, duration)) if self._pts else (pts, duration)
         self._pts.append(pts)
+
+    def _check_length(self, ticks: int) -> None:
+        if ticks > self._max_ticks:
+            raise VideoError(
+                f"it lasts longer than the limit of {self._max_seconds:g} s; raise max_duration_seconds, "
+                "or cut it into parts"
+            )
 
     def add_key(self, pts: int, dts: int) -> None:
         self._key_pts.append(pts)
@@ -113,7 +131,9 @@ class _Times:
             pts, keys, key_dts = pts[distinct], np.empty(0, np.intp), np.empty(0, np.int64)
         if len(pts) < 2:
             raise VideoError("all frames carry one presentation time; repair its timestamps, for example by remuxing")
-        last = self._last[1] or int(np.median(np.diff(pts)))
+        self._check_length(int(pts[-1]) - int(pts[0]))
+        last = max(self._last[1], 0) or int(np.median(np.diff(pts)))
+        self._check_length(int(pts[-1]) + last - int(pts[0]))
         return Timeline(pts, int(pts[-1]) + last, self.time_base, keys, key_dts)
 
 

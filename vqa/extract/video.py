@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from vqa.errors import VideoError
 from vqa.extract.container import DEFAULT_MAX_PIXELS, Opened, opened
 from vqa.extract.pixels import to_pixels
-from vqa.extract.timeline import Timeline, read_timeline, with_times
+from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline, read_timeline, with_times
 
-__all__ = ["DEFAULT_MAX_PIXELS", "Timeline", "decode_frames", "read_timeline"]
+__all__ = ["DEFAULT_MAX_PIXELS", "DEFAULT_MAX_SECONDS", "Timeline", "decode_frames", "read_timeline"]
 
 # A jump to a key frame pays from about so many skipped frames on.
 _WORTH_A_JUMP = 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import urllib.error
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,14 +55,26 @@ def _read_checkpoint(path: Path) -> object:
     import torch
 
     try:
+        _check_archive(path)
         return torch.load(path, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path}: is no checkpoint of plain tensors: it is damaged or holds code, which is not run; "
             "save it as .safetensors where it came from"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
         raise WeightsError(f"{path}: is no readable checkpoint ({_first_line(error)}); fetch it again") from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a checkpoint with packed members: PyTorch writes none, and a small file could unpack to any size."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("its members are packed, or larger than the file")
 
 
 def _checked_state(content: object, path: Path) -> dict[str, Tensor]:

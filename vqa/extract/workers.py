@@ -11,37 +11,34 @@ The main process makes all slots and frees them, so that a worker that dies leav
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import secrets
 import shutil
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import TracebackType
+from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 from torch import Tensor
 
 from vqa.errors import VideoError, VqaError
-from vqa.extract.decode_worker import WORKER_BYTES, WorkerLimits, decode_into, mapped, set_up
+from vqa.extract.decode_worker import WorkerLimits, decode_into, mapped, set_up
 from vqa.extract.decoding import Block, DecodedVideo, Stamp, bytes_needed
 from vqa.extract.spec import Candidate
+from vqa.extract.worker_server import start_worker_server, worker_context
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 """Where Linux keeps shared memory; other systems keep it elsewhere."""
 SLOT_PREFIX = "vqa-"
 _MEBI = 1 << 20
 _SLACK_SECONDS = 60.0
-# Elsewhere a fork of a process with torch in it is not safe, or there is none.
-_FORK_SERVER = sys.platform.startswith("linux")
+_OUT_OF_CPU_TIME = "signal SIGXCPU"
 
 
 class Slot:
@@ -122,7 +119,7 @@ class DecodeWorkers:
             max_workers=self._processes,
             initializer=set_up,
             initargs=(self._candidates, self._limits),
-            context=_context(),
+            context=worker_context(),
         )
         try:
             with ThreadPoolExecutor(1, "vqa-start") as thread:
@@ -175,17 +172,23 @@ class DecodeWorkers:
         except VideoError as error:
             return error
         except TimeoutError:
-            limit = self._limits.video_seconds
-            return VideoError(f"decoding took longer than {limit:g} s and was given up; raise video_seconds")
+            return self._late()
         except ProcessExpired as error:
-            return VideoError(f"the decoder died ({_death(error.exitcode)}); check the file with ffprobe")
+            death = _death(error.exitcode)
+            if death == _OUT_OF_CPU_TIME:
+                return self._late()
+            return VideoError(f"the decoder died ({death}); check the file with ffprobe")
         except MemoryError:
             return VideoError(
-                f"decoding it needs more memory than there is, or than the {WORKER_BYTES >> 30} GB of one video; "
-                "check the file with ffprobe"
+                f"decoding it needs more memory than there is, or than the {self._limits.memory_bytes / (1 << 30):g} "
+                "GB of one video; check the file with ffprobe, or raise worker_memory"
             )
         except (CancelledError, Exception) as error:  # noqa: BLE001 - handed on to the engine, which raises it
             return error
+
+    def _late(self) -> VideoError:
+        limit = self._limits.video_seconds
+        return VideoError(f"decoding took longer than {limit:g} s and was given up; raise video_seconds")
 
     def restart(self) -> None:
         """Begin anew with fresh processes; every video in work is reported as broken, even one the pool has lost."""
@@ -239,59 +242,3 @@ def _death(exitcode: int) -> str:
         with contextlib.suppress(ValueError):
             return f"signal {signal.Signals(-exitcode).name}"
     return f"exit status {exitcode}"
-
-
-def start_worker_server() -> None:
-    """Let the process that workers are forked from load its libraries meanwhile; returns at once.
-
-    Ctrl-C, and the end of a terminal, reach all its processes. This one ends the others, in silence, so they are born
-    deaf to both; shared memory would outlive the process that looks after it, too.
-    """
-    if _FORK_SERVER:
-        _context()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-        try:
-            resource_tracker.ensure_running()  # sees to Ctrl-C itself, and then unblocks it
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _context() -> BaseContext:
-    """Return how workers start: from a server that has the libraries loaded, where the system has such a thing.
-
-    A fork of this process would copy its threads' locks in whatever state they are; a spawned one takes seconds.
-    """
-    context = _ServerContext() if _FORK_SERVER else multiprocessing.get_context("spawn")
-    if _FORK_SERVER:
-        context.set_forkserver_preload([decode_into.__module__])
-    return context
-
-
-if _FORK_SERVER:
-    from multiprocessing import forkserver, resource_tracker
-    from multiprocessing.context import ForkServerContext, ForkServerProcess
-
-    class _ServerProcess(ForkServerProcess):
-        """A worker that does not import the user's script: it needs no guard, and nothing in it runs twice."""
-
-        @staticmethod
-        def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's own name
-            with _hidden_main():
-                return ForkServerProcess._Popen(process_obj)
-
-    class _ServerContext(ForkServerContext):
-        """The forkserver context with such workers."""
-
-        Process = _ServerProcess
-
-
-@contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

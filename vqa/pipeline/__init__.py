@@ -11,6 +11,7 @@ from vqa.pipeline.fetching import FetchedModel, FetchReport, fetch_weights, weig
 from vqa.pipeline.keeping import DropReport, compact_features, drop_features, verify_features
 from vqa.pipeline.listing import CacheReport, ListedModel, describe_cache, list_models
 from vqa.pipeline.progress import Progress
+from vqa.pipeline.provenance import FeatureOrigin, ProvenanceReport, describe_features
 from vqa.pipeline.ranking import Selection, rank_models
 from vqa.pipeline.scoring import ScoreReport, VideoScore, score_videos
 from vqa.pipeline.setting_up import InitReport, init_workspace
@@ -25,6 +26,7 @@ __all__ = [
     "EvaluationReport",
     "ExportReport",
     "ExtractionReport",
+    "FeatureOrigin",
     "FetchReport",
     "FetchedModel",
     "ImportReport",
@@ -32,6 +34,7 @@ __all__ = [
     "ListedModel",
     "MachineReport",
     "Progress",
+    "ProvenanceReport",
     "ScoreReport",
     "Selection",
     "TableNames",
@@ -40,6 +43,7 @@ __all__ = [
     "check_machine",
     "compact_features",
     "describe_cache",
+    "describe_features",
     "drop_features",
     "evaluate_on",
     "evaluate_workspace",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,11 @@ import torch
 from torch import nn
 
 from vqa.cache.store import FeatureStore
-from vqa.errors import WeightsError
+from vqa.errors import ProbeError, WeightsError
 from vqa.extract.backends import find_backend, plugin_versions, weights_sha256
 from vqa.extract.model import Model, cast_matrices, load_network
 from vqa.extract.precision import choose_precision, native_bfloat16, probe_input
+from vqa.extract.probe import probe_features
 from vqa.extract.spec import DEFAULT_VIEW, PRECISIONS, Candidate, ModelSpec, NativeInput, plan_candidate
 
 _LIBRARIES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "transformers", "av", "numpy")
@@ -35,8 +37,25 @@ def prepare_network(network: nn.Module, candidate: Candidate, device: torch.devi
         cast_matrices(network, candidate, probe_input(candidate)[:2])
 
 
+def held_generations(store: FeatureStore) -> tuple[int, ...]:
+    """Return the generations that the cache has of any candidate, the highest first."""
+    return tuple(sorted({stored.record.generation for stored in store.candidates()}, reverse=True))
+
+
+def held_generation(candidate: Candidate, store: FeatureStore, generations: Sequence[int]) -> int:
+    """Return the highest generation that the cache holds of a candidate, in whatever precision; 0 if it has none."""
+    for generation in generations:
+        older = (replace(candidate, precision=precision, generation=generation) for precision in PRECISIONS)
+        if any(store.keys(one.fingerprint) for one in older):
+            return generation
+    return 0
+
+
 def held_precision(candidate: Candidate, store: FeatureStore) -> tuple[str, int] | None:
-    """Return the precision in which the cache holds most videos of a candidate, and how many; None if it has none."""
+    """Return the precision in which the cache holds most videos of a candidate, and how many; None if it has none.
+
+    Its generation counts: others are other candidates.
+    """
     videos = {
         precision: len(store.keys(replace(candidate, precision=precision).fingerprint)) for precision in PRECISIONS
     }
@@ -75,11 +94,14 @@ class CandidateLoader:
         return candidates
 
     def settle(self, candidate: Candidate) -> Candidate | None:
-        """Choose the candidate's precision; `auto` keeps to what the cache holds, else measures.
+        """Choose the candidate's generation and precision.
+
+        The generation is the highest that the cache holds; `auto` precision keeps to what it holds, else measures.
 
         Returns:
             The candidate, or None where measuring it needs weights that can't be had.
         """
+        candidate = replace(candidate, generation=held_generation(candidate, self.store, self._generations))
         if isinstance(candidate.input, NativeInput):
             return candidate
         if self.precision != "auto":
@@ -107,6 +129,19 @@ class CandidateLoader:
         prepare_network(network, candidate, self.device)
         self._models[name] = model
         return model
+
+    def probe(self, model: Model) -> tuple[float, ...] | None:
+        """Run a loaded candidate on the probe clip, or return None and remember why it can't be used."""
+        try:
+            features = probe_features(model.candidate, model.network, self.device)
+        except ProbeError as error:
+            self.unavailable[str(model.candidate)] = str(error)
+            return None
+        return tuple(features.tolist())
+
+    @functools.cached_property
+    def _generations(self) -> tuple[int, ...]:
+        return held_generations(self.store)
 
     def _network(self, candidate: Candidate) -> nn.Module | None:
         """Return a candidate's network in float32; it is asked for twice where its precision is measured."""

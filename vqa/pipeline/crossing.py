@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vqa.cache.store import FeatureStore, filling_command
+from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.dataset import Dataset, VideoRow
 from vqa.errors import CacheMissError, DegenerateDataError
+from vqa.escaping import csv_text
+from vqa.extract.probe import beyond_rounding
 from vqa.files import write_text
 from vqa.pipeline.contest import Round, find_entrants, measure, predict_rounds
 from vqa.pipeline.features import current_candidates, look_up, read_table, run_on_all
@@ -150,7 +150,7 @@ def _read_test(tested: Workspace, ranked: RankedTable) -> _Test:
     rows, part = _test_rows(open_dataset(tested))
     here = {stored.record.name: stored for stored in current_candidates(store, tested)}
     known = {name: stored.record.fingerprint for name, stored in ranked.candidates.items()}
-    shared = [stored for name, stored in here.items() if known.get(name) == stored.record.fingerprint]
+    shared = [stored for name, stored in here.items() if name in known and _are_alike(stored, ranked.candidates[name])]
     if not shared:
         raise CacheMissError(
             f"{tested.root}: its cache shares no model with the one trained on; "
@@ -173,6 +173,14 @@ def _read_test(tested: Workspace, ranked: RankedTable) -> _Test:
     )
 
 
+def _are_alike(one: StoredCandidate, other: StoredCandidate) -> bool:
+    """Say whether two caches hold one candidate with the same numbers."""
+    if one.record.fingerprint != other.record.fingerprint or not (one.probe and other.probe):
+        return one.record.fingerprint == other.record.fingerprint
+    here, there = (np.array(probe, dtype=np.float32) for probe in (one.probe, other.probe))
+    return beyond_rounding(here, there, precision=str(one.record.detail("precision"))) is None
+
+
 def _test_rows(dataset: Dataset) -> tuple[Sequence[VideoRow], str]:
     """Return the labelled rows of split `test`, or all labelled rows where the dataset has no splits."""
     rows = [row for row in dataset.labelled if row.split == "test"]
@@ -193,10 +201,8 @@ def _trained_on(test: FeatureTable, trained: FeatureTable) -> NDArray[np.bool_]:
 def _write(report: CrossReport, table: FeatureTable, said: dict[str, Predictions]) -> None:
     """Write a row for each test video, and the figures."""
     predictions_file, summary_file = report.files
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "mos", *said])
-    writer.writerows(zip(table.ids, table.mos.tolist(), *(own.scores.tolist() for own in said.values()), strict=True))
-    write_text(predictions_file, text.getvalue())
+    scores = (own.scores.tolist() for own in said.values())
+    rows = zip(table.ids, table.mos.tolist(), *scores, strict=True)
+    write_text(predictions_file, csv_text([("id", "mos", *said), *rows]))
     summary = {**asdict(report), "files": [file.name for file in report.files]}
     write_text(summary_file, json.dumps(summary, indent=2) + "\n")

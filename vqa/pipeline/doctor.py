@@ -218,7 +218,9 @@ def _limits(settings: ExtractSettings) -> Mapping[str, str]:
     """Return the bounds that an extraction keeps here."""
     return {
         "pixels in a frame": f"{settings.max_pixels:,}",
+        "seconds a video may last": f"{settings.max_duration_seconds:g}",
         "seconds to decode a video": f"{settings.video_seconds:g}",
+        "GB of a decoding process": f"{settings.worker_memory:g}",
         "MB of decoded frames": str(settings.memory),
         "frames in a batch": str(settings.batch or "what suits the device"),
         "decoding processes": str(settings.workers or "one for each core"),

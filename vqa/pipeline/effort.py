@@ -22,6 +22,8 @@ def engine_options(settings: ExtractSettings, devices: tuple[torch.device, ...])
         memory_bytes=settings.memory << 20,
         workers=settings.workers,
         video_seconds=settings.video_seconds,
+        max_duration_seconds=settings.max_duration_seconds,
+        worker_bytes=int(settings.worker_memory * (1 << 30)),
         devices=devices,
     )
 

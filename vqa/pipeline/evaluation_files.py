@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from vqa.escaping import csv_text
 from vqa.files import write_text
 
 if TYPE_CHECKING:
@@ -60,8 +59,4 @@ def _prediction_rows(report: EvaluationReport) -> list[dict[str, object]]:
 
 
 def _csv(rows: Sequence[dict[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text([tuple(rows[0]), *(row.values() for row in rows)])

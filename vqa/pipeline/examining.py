@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,7 +16,7 @@ from vqa.extract.model import load_network
 from vqa.extract.places import weights_are_here, weights_path
 from vqa.extract.precision import MIN_COSINE, precision_cosine
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec, Plan, plan_candidate
-from vqa.pipeline.candidates import held_precision
+from vqa.pipeline.candidates import held_generation, held_generations, held_precision
 
 UNUSABLE = "unusable"
 _SECONDS = 60.0
@@ -46,12 +46,18 @@ class Examiner:
         """Return the state of one candidate."""
         try:
             plan = find_backend(spec.backend).describe(spec)
-            candidate = plan_candidate(spec, plan, "float32")
+            candidate = self._newest(plan_candidate(spec, plan, "float32"))
             weights = _weights(spec, plan)
             precision, reason = self._known(candidate) or self._measured(candidate, weights)
         except VqaError as error:
             return ModelState(str(spec), UNUSABLE, "", str(error).removeprefix(f"{spec}: "))
         return ModelState(str(spec), weights, precision, reason)
+
+    def _newest(self, candidate: Candidate) -> Candidate:
+        """Return the candidate in the generation that an extraction goes on with."""
+        if self.store is None:
+            return candidate
+        return replace(candidate, generation=held_generation(candidate, self.store, held_generations(self.store)))
 
     def _known(self, candidate: Candidate) -> tuple[str, str] | None:
         """Return the precision and the reason where nothing has to be measured for it, in the order that counts."""

@@ -15,6 +15,7 @@ from vqa.extract.model import choose_devices
 from vqa.extract.pools import expand_models
 from vqa.pipeline.candidates import CandidateLoader
 from vqa.pipeline.effort import engine_options
+from vqa.pipeline.generations import settle_generations
 from vqa.pipeline.opening import open_dataset, require_videos
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.recording import Recorder
@@ -27,6 +28,8 @@ class CandidateResult:
     """What a run did for one candidate."""
 
     name: str
+    generation: int
+    """0 for the first."""
     precision: str
     stored: int
     """Videos whose features this run added."""
@@ -67,6 +70,7 @@ def extract_features(
     models: Sequence[str] = ("all",),
     *,
     retry_failed: bool = False,
+    new_generation: bool = False,
     overrides: Mapping[str, Any] = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> ExtractionReport:
@@ -76,11 +80,14 @@ def extract_features(
         folder: The workspace.
         models: `all` (what `vqa.toml` names), pool names, model specs or globs.
         retry_failed: Try pairs again that failed in an earlier run.
+        new_generation: Start a new generation of each model whose numbers are no longer those in the cache, and compute
+            all its videos anew; the others go on as they are. Without it such a model stops the run.
         overrides: Settings of this run that differ from `[extract]` in `vqa.toml`, by the names of `ExtractSettings`.
         progress: Told how far the run is.
 
     Raises:
         UnknownModelError: a name that does not exist; nothing was run.
+        ProbeError: a model's numbers are no longer those in the cache; nothing was run.
         WeightsError: not one of the models could be loaded.
         WorkspaceError, LabelsError, CacheError: the workspace, labels or cache can't be used.
     """
@@ -96,10 +103,11 @@ def extract_features(
     recorder.find_keys()
     progress.update("loading models", 0, len(planned))
     for done, candidate in enumerate(planned, start=1):
-        recorder.add(candidate, loader)
+        recorder.add(candidate, loader, idle=new_generation)
         progress.update("loading models", done, len(planned))
     if loader.unavailable and not recorder.entries:
         raise WeightsError(next(iter(loader.unavailable.values())))
+    settle_generations(recorder, new_generation=new_generation)
     options = engine_options(settings, devices)
     with recorder.writing() as (jobs, loaded):
         run_jobs(jobs, loaded, recorder, options)
@@ -110,6 +118,7 @@ def extract_features(
         candidates=tuple(
             CandidateResult(
                 name=str(entry.candidate),
+                generation=entry.candidate.generation,
                 precision=entry.candidate.precision,
                 stored=entry.stored,
                 cached=entry.cached,

@@ -51,13 +51,15 @@ class _Candidates:
 def current_candidates(store: FeatureStore, workspace: Workspace) -> tuple[StoredCandidate, ...]:
     """Return the cached candidates that fit the workspace's frame count or are imported, one for each name.
 
-    Where the cache holds several generations of one name (another precision, say), the one with most videos counts.
+    Where the cache holds a name several times, the highest generation counts, even if it has fewer videos: mixing it
+    with older ones would mix numbers, and what misses it names what to extract. Among equal generations (in another
+    precision, say) the one with most videos counts.
     """
     best: dict[str, StoredCandidate] = {}
     for stored in store.candidates():
         name = stored.record.name
         fits = is_imported(name) or _fits(stored, workspace.extract.frames)
-        if fits and (name not in best or stored.videos > best[name].videos):
+        if fits and (name not in best or _standing(stored) > _standing(best[name])):
             best[name] = stored
     if not best:
         command = "`vqa extract --models all`" if workspace.dataset.videos else filling_command([f"{IMPORTED}:"])
@@ -65,8 +67,15 @@ def current_candidates(store: FeatureStore, workspace: Workspace) -> tuple[Store
     return tuple(best.values())
 
 
+def _standing(stored: StoredCandidate) -> tuple[int, int]:
+    return stored.record.generation, stored.videos
+
+
 def _fits(stored: StoredCandidate, frames: int) -> bool:
-    return bool(stored.record.detail("input").get("clip_frames")) or stored.record.detail("spec")["frames"] == frames
+    spec, size = stored.record.detail("spec"), stored.record.detail("input")
+    if not isinstance(spec, dict) or not isinstance(size, dict):  # a cache may come from a stranger
+        return False
+    return bool(size.get("clip_frames")) or spec.get("frames") == frames
 
 
 def look_up(

@@ -14,7 +14,8 @@ from vqa.errors import CacheMissError
 from vqa.extract.backends import find_backend
 from vqa.extract.pools import PoolRow, expand_models, find_row, pool_rows
 from vqa.pipeline.features import current_candidates
-from vqa.records import IMPORTED, Failure, is_imported
+from vqa.pipeline.provenance import named_candidates
+from vqa.records import EVERY_CANDIDATE, IMPORTED, Failure, is_imported
 from vqa.workspace import open_workspace
 
 
@@ -29,6 +30,8 @@ class ListedModel:
     """Videos with features in the workspace's cache; 0 outside a workspace."""
     cost_ms: float | None
     """Measured time of the network for one video, where the cache knows it."""
+    generation: int
+    """Of the cached features; 0 for the first."""
     gmacs: float | None
     """Stated multiplications for one frame or clip, 10^9; None where its pool states none."""
 
@@ -59,6 +62,7 @@ def list_models(pattern: str | None = None, *, pool: str | None = None, folder: 
                 row=row,
                 cached_videos=stored.videos if stored else 0,
                 cost_ms=store.cost_ms(stored.record.fingerprint) if store and stored else None,
+                generation=stored.record.generation if stored else 0,
                 gmacs=row.data.get("gmacs") if row else None,
             )
         )
@@ -68,7 +72,7 @@ def list_models(pattern: str | None = None, *, pool: str | None = None, folder: 
 def _imported(stored: StoredCandidate) -> ListedModel:
     name, files = stored.record.name, ", ".join(dict.fromkeys(source.file for source in stored.sources))
     row = PoolRow(IMPORTED, name, "-", "-", stored.width, "-", files, {})
-    return ListedModel(name, row, stored.videos, cost_ms=None, gmacs=None)
+    return ListedModel(name, row, stored.videos, cost_ms=None, generation=0, gmacs=None)
 
 
 def _held(folder: Path) -> tuple[FeatureStore | None, dict[str, StoredCandidate]]:
@@ -92,12 +96,23 @@ class CacheReport:
     failures: tuple[Failure, ...]
 
 
-def describe_cache(folder: Path) -> CacheReport:
+def describe_cache(folder: Path, models: Sequence[str] = ()) -> CacheReport:
     """Describe a workspace's cache: each candidate with its videos, size and provenance, and what failed.
 
+    Args:
+        folder: The workspace.
+        models: Candidates, globs or fingerprints; none for all.
+
     Raises:
+        CacheMissError: there is no such candidate.
         WorkspaceError, CacheError: the workspace or its cache can't be read.
     """
     workspace = open_workspace(folder)
     store = FeatureStore(workspace.cache_dir)
-    return CacheReport(workspace.cache_dir, store.candidates(), Ledger(workspace.cache_dir).open_failures())
+    candidates = named_candidates(store.candidates(), models)
+    shown = {EVERY_CANDIDATE, *(stored.record.fingerprint for stored in candidates)}
+    failures = Ledger(workspace.cache_dir).open_failures()
+    if models:
+        failures = tuple(failure for failure in failures if failure.fingerprint in shown)
+    in_order = sorted(candidates, key=lambda stored: (stored.record.name, stored.record.generation))
+    return CacheReport(workspace.cache_dir, in_order, failures)

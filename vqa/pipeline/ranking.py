@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -216,10 +217,19 @@ def read_selection(workspace: Workspace) -> tuple[SelectionRow, ...]:
         raise WorkspaceError(f"{path}: there is no selection yet; run `vqa select`")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        rows = tuple(SelectionRow(**row) for row in document["rows"])
-    except (ValueError, KeyError, TypeError) as error:
+        rows = tuple(_checked_row(SelectionRow(**row)) for row in document["rows"])
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise WorkspaceError(f"{path}: is damaged or of another version; run `vqa select` again") from error
     return tuple(row for row in rows if row.selected)
+
+
+def _checked_row(row: SelectionRow) -> SelectionRow:
+    """Refuse a row in which what training uses is not what it should be."""
+    if not all(isinstance(text, str) for text in (row.name, row.fingerprint)) or not isinstance(row.selected, bool):
+        raise TypeError("a name, a fingerprint or a mark is of another type")
+    if isinstance(row.dbi, bool) or not math.isfinite(row.dbi) or row.dbi < 0:
+        raise ValueError("a DBI is no number of its kind")
+    return row
 
 
 def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[StoredCandidate, ...]:
@@ -227,11 +237,18 @@ def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[
 
     Raises:
         CacheMissError: one is no longer in the cache.
+        WorkspaceError: one has a new generation by now.
     """
     stored = {candidate.record.fingerprint: candidate for candidate in store.candidates()}
     gone = [row.name for row in chosen if row.fingerprint not in stored]
     if gone:
         raise CacheMissError(f"{', '.join(gone)}: selected, but not in the cache; run {filling_command(gone)}")
+    newest: dict[str, int] = {}
+    for candidate in stored.values():
+        newest[candidate.record.name] = max(newest.get(candidate.record.name, 0), candidate.record.generation)
+    older = [row.name for row in chosen if stored[row.fingerprint].record.generation < newest[row.name]]
+    if older:
+        raise WorkspaceError(f"{', '.join(older)}: selected before its new generation; run `vqa select` again")
     return tuple(stored[row.fingerprint] for row in chosen)
 
 

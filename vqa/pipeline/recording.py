@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vqa.cache.folder import make_folder
@@ -17,7 +17,7 @@ from vqa.extract.decoding import Stamp, read_stamp
 from vqa.extract.engine import Job
 from vqa.extract.model import Model
 from vqa.extract.spec import Candidate
-from vqa.extract.workers import start_worker_server
+from vqa.extract.worker_server import start_worker_server
 from vqa.pipeline.candidates import CandidateLoader, held_precision, library_versions
 from vqa.pipeline.opening import now_utc
 from vqa.pipeline.pace import Pace
@@ -36,6 +36,8 @@ class Entry:
     """Keys of the videos it is run on."""
     model: Model | None
     """None where nothing is to do."""
+    probe: tuple[float, ...] = ()
+    """The model's features of the probe clip."""
     stored: int = 0
     seconds: float = 0.0
 
@@ -72,22 +74,43 @@ class Recorder:
                 self._record(row.id, "", None, "open", error)
             self.progress.update("reading files", done, len(self.rows))
 
-    def add(self, candidate: Candidate, loader: CandidateLoader) -> None:
-        """Settle a candidate, find which videos lack it, and load it if any does."""
+    def add(self, candidate: Candidate, loader: CandidateLoader, *, idle: bool) -> None:
+        """Settle a candidate, find which videos lack it, and load and probe it if any does.
+
+        Args:
+            candidate: Planned.
+            loader: Loads it.
+            idle: Load it even where no video lacks it.
+        """
         if self.keys and held_precision(candidate, self.store) is None:
             self._require_writable()
         settled = loader.settle(candidate)
         if settled is None:
             return
-        keys = frozenset(self.keys.values())
-        cached = keys & self.store.keys(settled.fingerprint)
-        todo = frozenset(key for key in keys - cached if self._is_due(key, settled.fingerprint))
-        if todo:
+        entry = self._entry(settled)
+        if entry.todo:
             self._require_writable()
+        if entry.todo or idle:
             start_worker_server()  # its libraries load while the weights do
-        model = loader.load(settled) if todo else None
-        if model is not None or not todo:
-            self.entries.append(Entry(settled, len(cached), todo, model))
+            model = loader.load(settled)
+            probe = None if model is None else loader.probe(model)
+            if probe is None:
+                return
+            entry.model, entry.probe = model, probe
+        self.entries.append(entry)
+
+    def renew(self, entry: Entry) -> None:
+        """Let a candidate go on as its next generation, of which the cache has nothing yet."""
+        assert entry.model is not None
+        new = self._entry(replace(entry.candidate, generation=entry.candidate.generation + 1))
+        new.model, new.probe = replace(entry.model, candidate=new.candidate), entry.probe
+        self.entries[self.entries.index(entry)] = new
+
+    def _entry(self, candidate: Candidate) -> Entry:
+        keys = frozenset(self.keys.values())
+        cached = keys & self.store.keys(candidate.fingerprint)
+        todo = frozenset(key for key in keys - cached if self._is_due(key, candidate.fingerprint))
+        return Entry(candidate, len(cached), todo, None)
 
     def _require_writable(self) -> None:
         """Refuse a cache that can't be written to before weights are loaded and videos decoded for it."""
@@ -99,17 +122,20 @@ class Recorder:
     @contextlib.contextmanager
     def writing(self) -> Iterator[tuple[list[Job], list[Model]]]:
         """Give the engine its jobs and models; features that are whole are kept, whatever ends the run."""
-        self._active = [entry for entry in self.entries if entry.model is not None]
+        self._active = [entry for entry in self.entries if entry.todo]
         self._jobs = self._find_jobs()
         models = [entry.model for entry in self._active if entry.model is not None]
         with contextlib.ExitStack() as stack:
             self._writers = [
                 stack.enter_context(
                     self.store.writer(
-                        model.candidate.record, weights_sha256=model.weights_sha256, versions=library_versions()
+                        entry.candidate.record,
+                        weights_sha256=model.weights_sha256,
+                        versions=library_versions(),
+                        probe=entry.probe,
                     )
                 )
-                for model in models
+                for entry, model in zip(self._active, models, strict=True)
             ]
             self._pace = Pace({job.key: len(job.models) for job in self._jobs}, self.progress)
             yield self._jobs, models

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vqa.cache.store import time_average
 from vqa.errors import BundleError, VideoError, WeightsError
 from vqa.extract.backends import find_backend, weights_sha256
 from vqa.extract.engine import Job, run_jobs
 from vqa.extract.model import Model, choose_devices, load_network
-from vqa.extract.spec import ModelSpec, plan_candidate
+from vqa.extract.probe import beyond_rounding, probe_features
+from vqa.extract.spec import Candidate, ModelSpec, plan_candidate
 from vqa.pipeline.candidates import prepare_network
 from vqa.pipeline.effort import engine_options, settings_of
+from vqa.pipeline.generations import NEW_GENERATION, tell_distance, tell_versions
 from vqa.pipeline.progress import SILENT, Progress
+from vqa.pipeline.trusting import check_told
 from vqa.records import VideoFeatures, is_imported
 from vqa.train.bundle import Bundle, load_bundle
 
@@ -79,11 +83,13 @@ def score_videos(
 
     Raises:
         BundleError: the bundle can't be read, or this installation gives other features than it was trained on.
+        ProbeError: a backbone's features are not finite.
         WeightsError: a backbone's weights can't be had.
     """
     settings = settings_of(folder, overrides)
     devices = choose_devices(settings.device)
     bundle = load_bundle(model)
+    check_told(bundle)
     models = _load_models(bundle, devices[0])
     jobs = [Job(str(index), path, "", tuple(range(len(models)))) for index, path in enumerate(videos)]
     collector = _Collector(progress, len(jobs))
@@ -117,6 +123,7 @@ def _load_models(bundle: Bundle, device: torch.device) -> list[Model]:
         spec = ModelSpec(**details["spec"])
         plan = find_backend(spec.backend).describe(spec)
         candidate = plan_candidate(spec, plan, details["precision"])
+        candidate = replace(candidate, generation=details.get("generation", 0))
         if candidate.fingerprint != entry["fingerprint"]:
             raise BundleError(
                 f"{spec}: this installation would compute other features (fingerprint {candidate.fingerprint}, the "
@@ -130,8 +137,21 @@ def _load_models(bundle: Bundle, device: torch.device) -> list[Model]:
                 f"with ({entry['weights_sha256'][:12]}...); fetch those, or train again"
             )
         prepare_network(network, candidate, device)
+        _check_probe(bundle, entry, candidate, probe_features(candidate, network, device))
         models.append(Model(candidate, network, digest))
     return models
+
+
+def _check_probe(bundle: Bundle, entry: Mapping[str, Any], candidate: Candidate, found: NDArray[np.float32]) -> None:
+    """Refuse a backbone whose numbers are no longer those the bundle was trained on."""
+    before = bundle.extras.get(entry["name"])
+    distance = None if before is None else beyond_rounding(found, before, precision=candidate.precision)
+    if distance is not None:
+        raise BundleError(
+            f"{candidate}: its numbers changed, features of the probe clip differ from those the bundle was trained on "
+            f"{tell_distance(candidate, distance)}; {tell_versions(entry.get('versions', {}))}, "
+            f"or start a new generation with {NEW_GENERATION}, and select and train again"
+        )
 
 
 class _Collector:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.errors import DegenerateDataError
 from vqa.pipeline.candidates import library_versions
@@ -73,7 +75,9 @@ def train_regressor(
     job = make_job(table, used, [row.dbi for row in chosen], workspace.train.random_state)
     fitted = fit_many([job], settings=used.settings)[0]
     weights = fitted.fusion_weights
-    save_bundle(workspace.bundle_file, fitted, _header(workspace, table, chosen, candidates, fitted, used))
+    header = _header(workspace, table, chosen, candidates, fitted, used)
+    probes = {stored.record.name: np.array(stored.probe, np.float32) for stored in candidates if stored.probe}
+    save_bundle(workspace.bundle_file, fitted, header, probes)
     return TrainingReport(
         bundle=workspace.bundle_file,
         videos=len(table.ids),
@@ -122,6 +126,7 @@ def _header(
             "fingerprint": stored.record.fingerprint,
             "details": json.loads(stored.record.details),
             "weights_sha256": stored.weights_sha256,
+            "versions": dict(stored.versions),
             "dbi": row.dbi,
             "weight": weight,
         }

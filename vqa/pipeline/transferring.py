@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from vqa.cache.store import FeatureStore
 from vqa.cache.tablefiles import FeatureFile, RatedIds, TableNames, read_feature_file
 from vqa.cache.transfer import SetPlan, imported_name, plan_set, write_set
 from vqa.errors import TableError
+from vqa.escaping import csv_text
 from vqa.files import sha256_of, write_text
 from vqa.pipeline.joining import Joined, check_mos, columns_like_mos, join_ids
 from vqa.pipeline.opening import open_dataset
@@ -205,8 +204,5 @@ def _labels_text(rated: RatedIds) -> str:
     columns["mos"] = () if rated.mos is None else tuple(rated.mos.tolist())
     columns |= {} if rated.groups is None else {"group": rated.groups}
     columns |= {} if rated.splits is None else {"split": rated.splits}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(cells for row, cells in enumerate(zip(*columns.values(), strict=True)) if _has_mos(rated, row))
-    return text.getvalue()
+    rows = enumerate(zip(*columns.values(), strict=True))
+    return csv_text([tuple(columns), *(cells for row, cells in rows if _has_mos(rated, row))])

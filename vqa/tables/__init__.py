@@ -6,6 +6,7 @@ from vqa.tables.evaluating import print_crossing, print_evaluation
 from vqa.tables.importing import print_export, print_import
 from vqa.tables.keeping import print_compaction, print_drop, print_verification
 from vqa.tables.listing import print_cache, print_fetch, print_models
+from vqa.tables.provenance import print_provenance
 from vqa.tables.selecting import print_selection
 from vqa.tables.shared import print_failures
 from vqa.tables.starting import print_demo, print_doctor, print_init
@@ -26,6 +27,7 @@ __all__ = [
     "print_import",
     "print_init",
     "print_models",
+    "print_provenance",
     "print_scores",
     "print_selection",
     "print_training",

@@ -55,7 +55,8 @@ def print_doctor(report: MachineReport) -> None:
     print_table("Free space", ("for", "GB", "where"), space, right="GB")
     print_table("Limits", ("limit", "value"), list(report.limits.items()))
     codecs = [f"{codec} ({decoder or 'none'})" for codec, decoder in report.decoders.items()]
-    say(f"\nDecoders: {', '.join(codecs)}")
+    say("")
+    say(f"Decoders: {', '.join(codecs)}")
     for name, state in report.network.items():
         say(f"The {name} {state}")
     for name, state in report.plugins.items():
@@ -79,10 +80,12 @@ def print_demo(report: DemoReport) -> None:
     )
     if order.never_tested:
         say(f"No split held out: {', '.join(order.never_tested)}")
+    say("")
     say(
-        f"\nThis is a demonstration: its labels are {report.clips.metric}'s, a full-reference metric's, and no person "
-        "rated these clips. Train on human ratings before you trust a score.\n"
+        f"This is a demonstration: its labels are {report.clips.metric}'s, a full-reference metric's, and no person "
+        "rated these clips. Train on human ratings before you trust a score."
     )
+    say("")
     example = report.clips.lightest[report.clips.contents[0]]
     folder = report.folder
     say("Try next:")

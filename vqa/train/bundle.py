@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,12 @@ from vqa.train.packing import pack, unpack
 BUNDLE_SCHEMA = 2
 
 _KEY = "vqa_bundle"
+_FAULTS = (
+    *(SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, RecursionError, MemoryError),
+)
+"""What reading a damaged file raises."""
+_EXTRA = "extra."
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +41,8 @@ class Bundle:
     header: Mapping[str, Any]
     """As given to `save_bundle`."""
     fitted: FittedRegressor
+    extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """As given to `save_bundle`."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,9 +78,13 @@ class Bundle:
             blocks: Time-averaged features, shape (N, D), by the text form of their candidate.
 
         Raises:
-            BundleError: a block is missing or has another shape.
+            BundleError: a block is missing or has another shape, or a score is not finite.
         """
-        return self.fitted.predict_intervals(self._join(blocks))
+        with np.errstate(all="ignore"):  # whatever the bundle holds, a score that is no number is told below
+            said = self.fitted.predict_intervals(self._join(blocks))
+        if not np.isfinite(said.scores).all():
+            raise BundleError("the bundle gives a score that is no finite number; train again")
+        return said
 
     def _join(self, blocks: Mapping[str, NDArray[np.floating]]) -> NDArray[np.floating]:
         """Put the backbones' features side by side."""
@@ -88,7 +101,12 @@ class Bundle:
         return np.concatenate(parts, axis=1)
 
 
-def save_bundle(path: Path, fitted: FittedRegressor, header: Mapping[str, Any]) -> None:
+def save_bundle(
+    path: Path,
+    fitted: FittedRegressor,
+    header: Mapping[str, Any],
+    extras: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+) -> None:
     """Write a trained scorer, whole or not at all.
 
     Args:
@@ -96,12 +114,14 @@ def save_bundle(path: Path, fitted: FittedRegressor, header: Mapping[str, Any]) 
         fitted: The regressor.
         header: What the bundle says of itself, JSON values only. `models` holds for each backbone in order at least
             `name` (its text form) and `fingerprint`.
+        extras: Arrays to keep beside, by name; they mean nothing here.
 
     Raises:
         BundleError: the header's models do not fit the regressor.
     """
     _check_models(path, header, fitted)
     tensors, values = pack(fitted)
+    tensors |= {f"{_EXTRA}{name}": np.ascontiguousarray(value) for name, value in extras.items()}
     document = {"schema": BUNDLE_SCHEMA, "header": dict(header), "regressor": values}
     with written_whole(path) as temporary:
         save_file(tensors, temporary, metadata={_KEY: json.dumps(document, sort_keys=True, separators=(",", ":"))})
@@ -117,14 +137,15 @@ def load_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path}: there is no bundle here; run `vqa train` first")
     try:
         document, tensors = _read(path)
+        extras = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_EXTRA)}
         fitted = unpack(tensors, document["regressor"])
         header = document["header"]
-    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except _FAULTS as error:
         raise BundleError(
             f"{path}: is no bundle, or a damaged one ({_reason(error)}); run `vqa train` again"
         ) from error
     _check_models(path, header, fitted)
-    return Bundle(header, fitted)
+    return Bundle(header, fitted, {name.removeprefix(_EXTRA): value for name, value in extras.items()})
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -99,6 +99,8 @@ def _check(fitted: FittedRegressor, tensors: Mapping[str, NDArray[Any]]) -> None
     scalars = [*fitted.fusion_weights, fitted.mos_mean, fitted.mos_std, *fitted.mos_range]
     scalars += [fitted.linear.intercept] if fitted.linear else []
     scalars += [fitted.interval.typical] if fitted.interval else []
+    if any(tensor.dtype.kind not in "fiu" for tensor in tensors.values()):
+        raise ValueError("a tensor is not of numbers")
     if not all(np.isfinite(each).all() for each in (np.array(scalars), *tensors.values())):
         raise ValueError("a number is not finite")
     if fitted.network is None and fitted.kernel is None and fitted.linear is None:

@@ -1,0 +1,91 @@
+"""Notices that a candidate's numbers changed under it, and starts a new generation where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqa.cache.store import StoredCandidate
+from vqa.errors import ProbeError
+from vqa.extract.probe import beyond_rounding, tolerance
+from vqa.extract.spec import Candidate
+from vqa.pipeline.candidates import library_versions
+from vqa.pipeline.recording import Entry, Recorder
+
+NEW_GENERATION = "`vqa extract --new-generation`"
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A candidate that gives other features of the probe than those the cache has."""
+
+    candidate: Candidate
+    distance: float
+    before: Mapping[str, str]
+    """Library versions of then."""
+
+
+def settle_generations(recorder: Recorder, *, new_generation: bool) -> None:
+    """Compare each loaded candidate with what the cache holds of it.
+
+    Args:
+        recorder: Has loaded its candidates.
+        new_generation: Start a new generation of those that changed, rather than stop; the others go on as they are.
+
+    Raises:
+        ProbeError: some changed, and no new generation is to be started.
+    """
+    held = {stored.record.fingerprint: stored for stored in recorder.store.candidates()}
+    changes = []
+    for entry in [entry for entry in recorder.entries if entry.candidate.fingerprint in held]:
+        stored = held[entry.candidate.fingerprint]
+        change = _find_change(entry, stored)
+        if new_generation and (change is not None or _has_other_weights(entry, stored)):
+            recorder.renew(entry)
+        elif change is not None:
+            changes.append(change)
+        elif stored.probe:
+            entry.probe = stored.probe  # one for all segments of a generation: rounding must not drift from run to run
+    if changes:
+        raise ProbeError(_tell(changes))
+
+
+def _find_change(entry: Entry, stored: StoredCandidate) -> _Change | None:
+    """Return how a candidate changed; other weights are told by the cache's own error."""
+    if entry.model is None or not stored.probe or _has_other_weights(entry, stored):
+        return None
+    found, before = (np.array(probe, dtype=np.float32) for probe in (entry.probe, stored.probe))
+    distance = beyond_rounding(found, before, precision=entry.candidate.precision)
+    return None if distance is None else _Change(entry.candidate, distance, stored.versions)
+
+
+def _has_other_weights(entry: Entry, stored: StoredCandidate) -> bool:
+    return entry.model is not None and entry.model.weights_sha256 != stored.weights_sha256
+
+
+def _tell(changes: Sequence[_Change]) -> str:
+    """Say what changed by how much, what may have changed it, and the choice."""
+    worst = max(changes, key=lambda change: change.distance)
+    others = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+    return (
+        f"{worst.candidate}{others}: its numbers changed, features of the probe clip differ from those in the cache "
+        f"{tell_distance(worst.candidate, worst.distance)}; {tell_versions(worst.before)}, "
+        f"or start a new generation: {NEW_GENERATION}"
+    )
+
+
+def tell_distance(candidate: Candidate, distance: float) -> str:
+    """Say how far features of the probe moved, and how far rounding may move them."""
+    return f"by {distance:.2g} of their length, where rounding explains {tolerance(candidate.precision):.0e}"
+
+
+def tell_versions(before: Mapping[str, str]) -> str:
+    """Say which library versions differ from those of then, and what to do about it."""
+    now = library_versions()
+    names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+    if not names:
+        return "no version changed, so it is another machine or device: go back to that"
+    told = ", ".join(f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names)
+    return f"versions changed since: {told}; install those of before again"

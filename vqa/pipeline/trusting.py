@@ -1,0 +1,55 @@
+"""What a bundle says of itself, checked before anything is done with it: it may come from a stranger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from vqa.errors import BundleError
+from vqa.extract.spec import ModelSpec
+from vqa.records import is_imported
+from vqa.train.bundle import Bundle
+
+_PRECISIONS = ("float32", "bfloat16")
+_MOST_FRAMES = 1 << 16
+
+
+def check_told(bundle: Bundle) -> None:
+    """Refuse a bundle that does not say what scoring needs, or says it in another form.
+
+    Raises:
+        BundleError: names what is amiss.
+    """
+    header = bundle.header
+    try:
+        for name in ("scale", "mos_range"):
+            low, high = header[name]
+            _require(math.isfinite(low) and math.isfinite(high), name)
+        _require(isinstance(header["labels"], str), "labels")
+        _require(isinstance(header["videos"], int), "videos")
+        for entry in header["models"]:
+            _check_model(entry)
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise BundleError(f"the bundle's header can't be used ({error}); train again") from error
+
+
+def _check_model(entry: Mapping[str, Any]) -> None:
+    """Refuse a backbone whose details are not those of one."""
+    if is_imported(entry["name"]):
+        return
+    details, spec = entry["details"], entry["details"]["spec"]
+    _require(isinstance(entry["weights_sha256"], str), "weights_sha256")
+    _require(details["precision"] in _PRECISIONS, "precision")
+    _require(spec.keys() <= {field.name for field in fields(ModelSpec)}, "spec")
+    numbers = {"frames": _MOST_FRAMES, "clips": _MOST_FRAMES}
+    for name, value in spec.items():
+        _require(type(value) is (int if name in numbers else str), name)
+        _require(name not in numbers or 0 <= value <= numbers[name], name)
+    _require(spec["backend"] and spec["name"], "spec")
+
+
+def _require(holds: object, name: str) -> None:
+    if not holds:
+        raise ValueError(f"its {name} is of another form")
