@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -46,8 +46,25 @@ def workspace(folder: Path, greys: Sequence[int], **extract: object) -> Path:
     return folder
 
 
+def command(folder: Path, *arguments: str, models: Sequence[str] = ("trap:mean",)) -> list[str]:
+    """Return the words of a `vqa extract`."""
+    named = [word for model in models for word in ("--models", model)]
+    return [sys.executable, "-m", "vqa", "extract", "-C", str(folder), *named, *arguments]
+
+
+def environment(folder: Path, **orders: object) -> dict[str, str]:
+    """Return the variables by which a run finds the trap and its orders; see `trap`."""
+    told = {"marks": str(folder / "marks"), "cache": str(folder / "cache"), **orders}
+    path = os.pathsep.join([str(folder / "site"), str(TESTS), str(TESTS.parent)])
+    return os.environ | {"PYTHONPATH": path, "VQA_TRAP": json.dumps(told)}
+
+
 def start(
-    folder: Path, *arguments: str, models: Sequence[str] = ("trap:mean",), **orders: object
+    folder: Path,
+    *arguments: str,
+    models: Sequence[str] = ("trap:mean",),
+    streams: Mapping[str, Any] = MappingProxyType({}),
+    **orders: object,
 ) -> subprocess.Popen[str]:
     """Start `vqa extract` in a session of its own, as a terminal would.
 
@@ -55,18 +72,15 @@ def start(
         folder: The workspace.
         arguments: Further ones of the command.
         models: To extract with.
+        streams: Further options of the process, pipes for stdout and stderr if nothing else is said.
         orders: See `trap`.
     """
-    told = {"marks": str(folder / "marks"), "cache": str(folder / "cache"), **orders}
-    path = os.pathsep.join([str(folder / "site"), str(TESTS), str(TESTS.parent)])
-    named = [word for model in models for word in ("--models", model)]
     return subprocess.Popen(
-        [sys.executable, "-m", "vqa", "extract", "-C", str(folder), *named, *arguments],
-        env=os.environ | {"PYTHONPATH": path, "VQA_TRAP": json.dumps(told)},
+        command(folder, *arguments, models=models),
+        env=environment(folder, **orders),
         text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         start_new_session=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
     )
 
 
@@ -163,8 +177,3 @@ def count_puts(file: Path) -> Counter[str]:
     """Return how many pairs of each candidate all runs put into the cache."""
     lines = file.read_text().splitlines() if file.exists() else []
     return Counter(line.split()[0] for line in lines)
-
-
-def interrupt(process: subprocess.Popen[str]) -> None:
-    """Press Ctrl-C: the terminal tells the command and all that it has started."""
-    os.killpg(process.pid, signal.SIGINT)

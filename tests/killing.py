@@ -69,7 +69,7 @@ def is_killed(folder: Path, harm: Harm) -> bool:
     """Run in a workspace and do harm; return whether that was before the run's end. Nothing may run on after it."""
     orders: dict[str, object] = {"segment": SEGMENT, "pause": 0.03, "puts": str(folder / "puts")}
     if harm.strike:
-        orders["strike"] = (*harm.strike, None)
+        orders["strike"] = {"number": harm.strike[0], "how": harm.strike[1]}
     process = start(folder, models=CANDIDATES, **orders)
     try:
         process.wait(timeout=harm.seconds)

@@ -25,12 +25,16 @@ class Strike:
     how: str
     """A key of `HARM`."""
     kinds: tuple[str, ...] = CHANGES
+    where: str = ""
+    """Part of the paths that count; and outside which there is no harm."""
     seen: int = 0
     struck: list[Operation] = field(default_factory=list)
     """The operation, when it was met."""
 
     def __call__(self, operation: Operation, perform: Perform) -> Any:
         """Handle one operation of a `Disk`."""
+        if self.where not in operation.path:
+            return perform()
         self.seen += operation.kind in self.kinds
         if not self.struck and self.seen == self.number:
             self.struck.append(operation)

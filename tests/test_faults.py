@@ -14,7 +14,8 @@ Run = Callable[..., tuple[int, str, str]]
 
 def kill_runs(tmp_path: Path, run: Run, kills: int) -> None:
     def verify(folder: Path) -> None:
-        assert run("cache", "info", "-C", folder)[0] == 0
+        status, out, _ = run("cache", "verify", "-C", folder)
+        assert status == 0, out
 
     undisturbed, rng, done, rounds = run_undisturbed(tmp_path / "undisturbed"), random.Random(7), 0, 0
     while done < kills:

@@ -2,12 +2,12 @@
 
 It is what an installed package would be: `faults.start` lets a run find it. Orders are JSON:
 
-    marks       folder for a file for each slow video that was begun
+    marks       folder for a file for each slow video that was begun, and for each network that was loaded
     puts        file for a line for each pair that was put into the cache
     operations  file for a line for each operation on the disk under the cache folder
     segment     videos of a segment
     pause       seconds that each video takes longer
-    strike      [number, how, kinds] of a `striking.Strike` on the cache folder
+    strike      of a `striking.Strike` on the cache folder: number, how, and whatever else
     cache       that folder
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from disk import Disk, Operation, Perform
-from striking import CHANGES, Strike
+from striking import Strike
 from torch import nn
 
 from vqa.cache.store import FeatureStore, SegmentWriter
@@ -62,7 +62,8 @@ class Spread(nn.Module):
 
 
 def mixture() -> nn.Module:
-    """Return a network with fixed weights, which runs in the main process."""
+    """Return a network with fixed weights, which runs in the main process; a mark tells that it was loaded."""
+    (Path(ORDERS["marks"]) / "mixture").touch()
     mix = nn.Linear(48, 8, bias=False)
     mix.weight.data = torch.linspace(-1, 1, 48 * 8).view(8, 48)
     return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), mix).eval()
@@ -87,8 +88,7 @@ def _obey(orders: dict[str, Any]) -> None:
     if "puts" in orders:
         _note_puts(Path(orders["puts"]))
     if "strike" in orders:
-        number, how, kinds = orders["strike"]
-        Disk(Path(orders["cache"]), Strike(number, how, kinds=tuple(kinds or CHANGES))).__enter__()
+        Disk(Path(orders["cache"]), Strike(**orders["strike"])).__enter__()
     if "operations" in orders:
         _note_operations(Path(orders["cache"]), Path(orders["operations"]))
 

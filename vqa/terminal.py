@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -75,7 +76,8 @@ class _TimeLeft(ProgressColumn):
 class Bars:
     """The step that runs now as one line on stderr: its name, a bar, how far it is, and the time left.
 
-    In a pipe it is a line of text now and then.
+    In a pipe it is a line of text now and then. Where stderr can't be written to any more, a terminal that is gone or
+    a log on a full disk, the run goes on without.
 
     Args:
         clock: Seconds.
@@ -100,11 +102,16 @@ class Bars:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._tasks:  # bars that never were would leave an empty line above an error
-            self._progress.stop()
+            with contextlib.suppress(OSError):
+                self._progress.stop()
 
     def update(self, step: str, done: int, total: int, detail: str = "") -> None:
         """Draw a step's bar in place of the step before, or say how far it is."""
-        step, told = for_terminal(step), for_terminal(detail) or f"{done}/{total}"
+        with contextlib.suppress(OSError):
+            self._draw(step, done, total, for_terminal(detail) or f"{done}/{total}")
+
+    def _draw(self, step: str, done: int, total: int, told: str) -> None:
+        step = for_terminal(step)
         if not self._console.is_terminal:
             self._log(f"{step}: {told}")
             return
@@ -123,7 +130,8 @@ class Bars:
 
     def note(self, message: str) -> None:
         """Print a line above the bar."""
-        self._console.print(Text(for_terminal(" ".join(message.split()))), soft_wrap=True)
+        with contextlib.suppress(OSError):
+            self._console.print(Text(for_terminal(" ".join(message.split()))), soft_wrap=True)
 
 
 def print_table(

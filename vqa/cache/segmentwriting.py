@@ -69,7 +69,8 @@ def _image(provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float
     }
     if provenance.probe:
         datasets["probe"] = np.array(provenance.probe, dtype=np.float32)
-    with h5py.File("segment", "w", driver="core", backing_store=False) as file:
+    unique = f"segment-{secrets.token_hex(8)}"  # HDF5 refuses two open files of one name, those in memory, too
+    with h5py.File(unique, "w", driver="core", backing_store=False) as file:
         for name, content in datasets.items():
             file.create_dataset(name, data=content, chunks=_chunks(content), fletcher32=True)
         for name, content in _attributes(provenance, seconds).items():

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 
 import click
 
 from vqa.cli.caching import cache
 from vqa.cli.models import models
-from vqa.cli.options import FAILED, INTERRUPTED, TERMINATED
+from vqa.cli.options import FAILED, INTERRUPTED
 from vqa.cli.starting import demo, doctor, init
+from vqa.cli.stopping import catch_signals
 from vqa.cli.working import evaluate, extract, score, select, train
 from vqa.errors import VqaError
 from vqa.escaping import for_terminal
@@ -43,14 +42,9 @@ for _command in (init, demo, doctor, models, extract, select, train, evaluate, s
     cli.add_command(_command)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """Turn SIGTERM into an ordinary exit, so that features that are whole are kept."""
-    raise SystemExit(TERMINATED)
-
-
 def main() -> None:
     """Run the command line; every error a user can meet is one line."""
-    signal.signal(signal.SIGTERM, _terminate)
+    catch_signals()
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:

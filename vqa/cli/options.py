@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 Command = Callable[..., Any]
 

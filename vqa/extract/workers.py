@@ -11,21 +11,18 @@ The main process makes all slots and frees them, so that a worker that dies leav
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import secrets
 import shutil
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, TimeoutError
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import TracebackType
+from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 from torch import Tensor
@@ -34,6 +31,7 @@ from vqa.errors import VideoError, VqaError
 from vqa.extract.decode_worker import WorkerLimits, decode_into, mapped, set_up
 from vqa.extract.decoding import Block, DecodedVideo, Stamp, bytes_needed
 from vqa.extract.spec import Candidate
+from vqa.extract.worker_server import start_worker_server, worker_context
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 """Where Linux keeps shared memory; other systems keep it elsewhere."""
@@ -41,8 +39,6 @@ SLOT_PREFIX = "vqa-"
 _MEBI = 1 << 20
 _SLACK_SECONDS = 60.0
 _OUT_OF_CPU_TIME = "signal SIGXCPU"
-# Elsewhere a fork of a process with torch in it is not safe, or there is none.
-_FORK_SERVER = sys.platform.startswith("linux")
 
 
 class Slot:
@@ -113,12 +109,25 @@ class DecodeWorkers:
         self._pool = self._start()
 
     def _start(self) -> ProcessPool:
-        return ProcessPool(
+        """Return a pool whose workers are on their way.
+
+        They are started from a thread: a signal, which breaks into the main one alone, could leave a worker that
+        nobody knows of.
+        """
+        start_worker_server()
+        pool = ProcessPool(
             max_workers=self._processes,
             initializer=set_up,
             initargs=(self._candidates, self._limits),
-            context=_context(),
+            context=worker_context(),
         )
+        try:
+            with ThreadPoolExecutor(1, "vqa-start") as thread:
+                thread.submit(lambda: pool.active).result()
+        except BaseException:
+            _stop(pool)
+            raise
+        return pool
 
     def __enter__(self) -> Self:
         return self
@@ -126,11 +135,7 @@ class DecodeWorkers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        _stop(self._pool)
 
     def submit(
         self, path: Path, stamp: Stamp | None, models: tuple[int, ...], slot: Slot, done: Callable[[Outcome, int], None]
@@ -187,7 +192,7 @@ class DecodeWorkers:
 
     def restart(self) -> None:
         """Begin anew with fresh processes; every video in work is reported as broken, even one the pool has lost."""
-        self._stop()
+        _stop(self._pool)
         for future in tuple(self._waiting):
             self._report(future, BrokenProcessPool("the decode workers were started anew"), self.generation)
         self.generation += 1
@@ -201,6 +206,11 @@ class DecodeWorkers:
         """
         if self._waiting and (not self._pool.active or quiet_seconds > self._limits.video_seconds + _SLACK_SECONDS):
             self.restart()
+
+
+def _stop(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
 
 
 def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int) -> tuple[int, int]:
@@ -232,49 +242,3 @@ def _death(exitcode: int) -> str:
         with contextlib.suppress(ValueError):
             return f"signal {signal.Signals(-exitcode).name}"
     return f"exit status {exitcode}"
-
-
-def start_worker_server() -> None:
-    """Let the process that workers are forked from load its libraries meanwhile; returns at once."""
-    if _FORK_SERVER:
-        _context()
-        forkserver.ensure_running()
-
-
-def _context() -> BaseContext:
-    """Return how workers start: from a server that has the libraries loaded, where the system has such a thing.
-
-    A fork of this process would copy its threads' locks in whatever state they are; a spawned one takes seconds.
-    """
-    context = _ServerContext() if _FORK_SERVER else multiprocessing.get_context("spawn")
-    if _FORK_SERVER:
-        context.set_forkserver_preload([decode_into.__module__])
-    return context
-
-
-if _FORK_SERVER:
-    from multiprocessing import forkserver
-    from multiprocessing.context import ForkServerContext, ForkServerProcess
-
-    class _ServerProcess(ForkServerProcess):
-        """A worker that does not import the user's script: it needs no guard, and nothing in it runs twice."""
-
-        @staticmethod
-        def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's own name
-            with _hidden_main():
-                return ForkServerProcess._Popen(process_obj)
-
-    class _ServerContext(ForkServerContext):
-        """The forkserver context with such workers."""
-
-        Process = _ServerProcess
-
-
-@contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

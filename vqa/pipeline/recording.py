@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vqa.cache.folder import make_folder
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, SegmentWriter
@@ -16,8 +17,8 @@ from vqa.extract.decoding import Stamp, read_stamp
 from vqa.extract.engine import Job
 from vqa.extract.model import Model
 from vqa.extract.spec import Candidate
-from vqa.extract.workers import start_worker_server
-from vqa.pipeline.candidates import CandidateLoader, library_versions
+from vqa.extract.worker_server import start_worker_server
+from vqa.pipeline.candidates import CandidateLoader, held_precision, library_versions
 from vqa.pipeline.opening import now_utc
 from vqa.pipeline.pace import Pace
 from vqa.pipeline.progress import Progress
@@ -81,10 +82,14 @@ class Recorder:
             loader: Loads it.
             idle: Load it even where no video lacks it.
         """
+        if self.keys and held_precision(candidate, self.store) is None:
+            self._require_writable()
         settled = loader.settle(candidate)
         if settled is None:
             return
         entry = self._entry(settled)
+        if entry.todo:
+            self._require_writable()
         if entry.todo or idle:
             start_worker_server()  # its libraries load while the weights do
             model = loader.load(settled)
@@ -106,6 +111,10 @@ class Recorder:
         cached = keys & self.store.keys(candidate.fingerprint)
         todo = frozenset(key for key in keys - cached if self._is_due(key, candidate.fingerprint))
         return Entry(candidate, len(cached), todo, None)
+
+    def _require_writable(self) -> None:
+        """Refuse a cache that can't be written to before weights are loaded and videos decoded for it."""
+        make_folder(self.store.root, self.store.root)
 
     def _is_due(self, key: str, fingerprint: str) -> bool:
         return self.retry_failed or self.ledger.failed(key, fingerprint) is None

@@ -1,0 +1,163 @@
+"""Runs that are denied the disk: it is full, it is broken, or it may only be read."""
+
+from __future__ import annotations
+
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults import (
+    QUIET_GREYS,
+    assert_nothing_runs_on,
+    command,
+    environment,
+    extract,
+    finish,
+    readable_pairs,
+    start,
+    stored,
+    temporary_files,
+    workspace,
+)
+
+MODELS = ("trap:mean", "trap:spread")
+NEXT_STEP = "free or unlock that place, or name another folder as `cache` in vqa.toml"
+
+
+def assert_refused(folder: Path, result: tuple[int, str, str], place: str, reason: str) -> None:
+    """The run ended with one line that names place, reason and next step; nothing half written is left."""
+    status, out, err = result
+    assert (status, out) == (1, ""), err
+    (line,) = err.splitlines()
+    assert line.startswith(f"Error: {folder}/cache{place}")
+    assert f"can't be written ({reason}); {NEXT_STEP}" in line
+    assert temporary_files(folder / "cache") == []
+
+
+def assert_completes(folder: Path, before: int) -> None:
+    """What is whole is readable, and the same command again computes the rest."""
+    assert len(readable_pairs(folder / "cache")) == before
+    status, report = extract(folder, models=MODELS, segment=3)
+    assert (status, stored(report)) == (0, 2 * len(QUIET_GREYS) - before)
+
+
+@pytest.mark.parametrize(
+    ("strike", "reason"),
+    [
+        ({"number": 4, "how": "half", "kinds": ["write"], "where": ".h5"}, "Input/output error"),
+        pytest.param(
+            {"number": 5, "how": "error", "kinds": ["rename"], "where": ".h5"},
+            "Input/output error",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"number": 3, "how": "full", "where": ".h5"}, "No space left on device", marks=pytest.mark.slow),
+    ],
+)
+def test_a_write_that_fails_is_said_in_one_line_and_the_run_can_be_resumed(
+    tmp_path: Path, strike: dict[str, Any], reason: str
+) -> None:
+    folder = workspace(tmp_path / "w", QUIET_GREYS, workers=2)
+    process = start(folder, models=MODELS, segment=3, strike=strike)
+    assert_refused(folder, finish(process), "/trap_", reason)
+    assert_nothing_runs_on(process.pid)
+    assert_completes(folder, len(readable_pairs(folder / "cache")))
+
+
+def test_a_file_larger_than_allowed_is_said_in_one_line(tmp_path: Path) -> None:
+    folder = workspace(tmp_path / "w", QUIET_GREYS[:3], workers=2)
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))}
+    assert_refused(folder, finish(start(folder, models=MODELS, streams=limit)), "/trap_", "File too large")
+    assert readable_pairs(folder / "cache") == {}
+
+
+def test_a_disk_too_full_for_the_ledger_keeps_the_features(tmp_path: Path) -> None:
+    folder = workspace(tmp_path / "w", [*QUIET_GREYS[:5], 200], workers=1)
+    strike = {"number": 1, "how": "full", "where": "failures"}
+    assert_refused(folder, finish(start(folder, strike=strike)), "/failures", "No space left on device")
+    assert len(readable_pairs(folder / "cache")) == 5
+    status, report = extract(folder)
+    assert (status, stored(report), len(report["failures"])) == (3, 0, 1)
+
+
+def own_mounts(script: str, variables: dict[str, str]) -> list[str]:
+    """Run a shell script that may mount what it likes, seen by nobody else; return its lines.
+
+    Each of its commands says a line `status: N`; output of commands stands between.
+    """
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody mount in a namespace of their own, so there is no small disk to fill")
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-ec", script],
+        env=variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout.splitlines()
+
+
+def vqa(folder: Path, *arguments: str) -> str:
+    """Return a shell command that runs vqa, shows what goes wrong, and says its status."""
+    words = shlex.join([sys.executable, "-m", "vqa", *arguments, "-C", str(folder)])
+    return f"set +e; {words} > /dev/null; echo status: $?; set -e"
+
+
+def test_a_full_disk_costs_only_what_did_not_fit(tmp_path: Path) -> None:
+    folder = workspace(tmp_path / "w", QUIET_GREYS, workers=2)
+    cache, extraction = folder / "cache", shlex.join(command(folder, models=MODELS))
+    cache.mkdir()
+    lines = own_mounts(
+        f"""
+        mount -t tmpfs -o size=1000k none {cache}
+        head -c 800k /dev/zero > {cache}/ballast
+        set +e; {extraction} > /dev/null; echo status: $?; set -e
+        {vqa(folder, "cache", "verify")}
+        rm {cache}/ballast
+        cp -r {cache} {folder}/before
+        set +e; {extraction} > /dev/null; echo status: $?; set -e
+        {vqa(folder, "cache", "verify")}
+        cp -r {cache} {folder}/after
+        """,
+        environment(folder, segment=3),
+    )
+    refusal = lines.pop(0)
+    assert f"can't be written (No space left on device); {NEXT_STEP}" in refusal
+    assert lines == ["status: 1", "status: 0", "status: 0", "status: 0"]
+    before, after = readable_pairs(folder / "before"), readable_pairs(folder / "after")
+    assert 0 < len(before) < 40
+    assert len(after) == 40
+    assert before.items() <= after.items()
+
+
+def test_a_cache_that_may_only_be_read_is_refused_before_any_work_and_serves_what_it_has(tmp_path: Path) -> None:
+    folder = workspace(tmp_path / "w", [100, *QUIET_GREYS], workers=2)
+    rated = "".join(f"{path.stem},{path.stem[3:]}\n" for path in sorted((folder / "clips").iterdir()))
+    (folder / "labels.csv").write_text(f"id,mos\n{rated}")
+    settings = (folder / "vqa.toml").read_text()
+    (folder / "vqa.toml").write_text(settings.replace("[extract]", 'labels = "labels.csv"\n[extract]'))
+    assert extract(folder, models=MODELS)[0] == 0
+    begun = len(list((folder / "marks").iterdir()))
+    lines = own_mounts(
+        f"""
+        mount --bind {folder}/cache {folder}/cache
+        mount -o remount,bind,ro {folder}/cache
+        {vqa(folder, "extract", "--models", "trap:mean", "--models", "trap:mixture")}
+        {vqa(folder, "extract", "--models", "trap:mean")}
+        {vqa(folder, "cache", "info")}
+        {vqa(folder, "cache", "verify")}
+        {vqa(folder, "select", "--top-k", "2")}
+        {vqa(folder, "train", "--cached")}
+        """,
+        environment(folder),
+    )
+    assert f"{folder}/cache: can't be written" in lines.pop(0)
+    assert lines == ["status: 1", "status: 0", "status: 0", "status: 0", "status: 0", "status: 0"]
+    assert len(list((folder / "marks").iterdir())) == begun
