@@ -12,6 +12,8 @@ from pathlib import Path
 from vqa.errors import LabelsError
 from vqa.escaping import from_csv
 
+MOST_BYTES = 256 << 20
+"""Of a file of labels."""
 _HEADERLESS = {2: ["name", "mos"], 4: ["name", "duration", "fps", "mos"]}
 """Columns of files without a header, by their number."""
 
@@ -52,6 +54,7 @@ def read_csv_table(file: Path) -> LabelTable:
 def _read_cells(file: Path) -> list[tuple[int, list[str]]]:
     """Return line number and cells of each line that is not blank."""
     try:
+        _check_readable(file)
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise LabelsError(f"{file}: the labels can't be read ({error.strerror}); check the path") from error
@@ -68,6 +71,16 @@ def _read_cells(file: Path) -> list[tuple[int, list[str]]]:
     if not lines:
         raise LabelsError(f"{file}: is empty; name a file with a header and one row for each video")
     return lines
+
+
+def _check_readable(file: Path) -> None:
+    """Refuse what is read for ever, or is too large for labels."""
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise LabelsError(f"{file}: is a pipe or a device; name a file of labels")
+    if file.is_file() and file.stat().st_size > MOST_BYTES:
+        raise LabelsError(
+            f"{file}: is larger than {MOST_BYTES >> 20} MB, too much for labels; keep ids and scores alone"
+        )
 
 
 def _headerless(cells: Sequence[str]) -> list[str] | None:

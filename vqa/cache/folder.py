@@ -71,6 +71,8 @@ def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
         OSError: the file can't be written.
     """
     line = json.dumps({**values, _CHECKSUM: _checksum(values)}, separators=(",", ":")) + "\n"
+    if file.is_symlink():  # in a cache from elsewhere it could lead to any file of ours
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     is_new = sync and not file.exists()
     with file.open("ab", buffering=0) as stream:
         written = stream.write(line.encode("ascii"))

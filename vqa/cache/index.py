@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from vqa.cache.segment import Provenance, Segment, Source
+from vqa.cache.segment import Provenance, Segment, Source, check_segment
 from vqa.files import written_whole
 from vqa.records import CandidateRecord
 
@@ -56,7 +56,7 @@ def read_index(folder: Path, names: Sequence[str]) -> dict[Path, Segment]:
     tensors = _load(folder / _NAME)
     try:
         return _unpacked(folder, frozenset(names), tensors) if tensors else {}
-    except (ValueError, TypeError, LookupError, RecursionError):
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return {}
 
 
@@ -130,7 +130,7 @@ def _unpacked(folder: Path, wanted: frozenset[str], tensors: Mapping[str, NDArra
         if name not in wanted:
             continue
         videos = slice(stop - int(tensors["counts"][number]), stop)
-        segments[folder / name] = Segment(
+        segment = Segment(
             path=folder / name,
             provenance=provenances[int(tensors["origins"][number])],
             created_ns=tensors["created_ns"][videos],
@@ -140,4 +140,6 @@ def _unpacked(folder: Path, wanted: frozenset[str], tensors: Mapping[str, NDArra
             width=int(tensors["width"][number]),
             bytes=int(tensors["bytes"][number]),
         )
+        check_segment(segment)
+        segments[segment.path] = segment
     return segments

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.cache.folder import reason_of
+from vqa.cache.plain import DATASETS, plain_attributes, plain_dataset
 from vqa.errors import CacheError, VideoError
 from vqa.records import CandidateRecord, ImportedFeatures, VideoFeatures
 
@@ -42,12 +43,8 @@ class SegmentGoneError(CacheError):
     """A segment that was listed is no longer there: it was merged into another one, or its candidate was dropped."""
 
 
-_KINDS = {"keys": 1, "features": 2, "offsets": 1, "pts_seconds": 1, "created_ns": 1, "probe": 1}
-"""Each dataset and its number of dimensions."""
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-[0-9a-f]{8}-(?P<sha256>[0-9a-f]{64})" + re.escape(SUFFIX))
 _MAY_LACK = frozenset(["probe"])
-_ATTRIBUTES = ("schema", "name", "fingerprint", "candidate", "weights_sha256", "versions", "seconds")
-_TYPES = {"features": ("f2", "f4"), "offsets": ("i8",), "pts_seconds": ("f8",), "created_ns": ("i8",), "probe": ("f4",)}
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ def open_segment(path: Path) -> Segment:
         CacheError: the file is no segment, is damaged, or is of another schema.
     """
     with _opened(path) as datasets:
-        attributes = _attributes(datasets["keys"].file)
+        attributes = plain_attributes(datasets["keys"].file)
         if int(attributes["schema"]) != SCHEMA:
             raise ValueError(f"schema {attributes['schema']}, this version of vqa reads {SCHEMA}")
         text = {name: _text(attributes[name]) for name in ("name", "fingerprint", "candidate", "weights_sha256")}
@@ -164,6 +161,27 @@ def open_segment(path: Path) -> Segment:
         )
 
 
+def check_segment(segment: Segment) -> None:
+    """Refuse what another file says of a segment where it can't be: that file may come from a stranger, too.
+
+    Raises:
+        OSError: the segment is gone.
+        ValueError, TypeError, AttributeError: it can't be.
+    """
+    record, source = segment.provenance.record, segment.provenance.source
+    texts = [record.name, record.fingerprint, record.details, segment.provenance.weights_sha256]
+    texts += [*segment.provenance.versions.values(), *([] if source is None else [source.file, source.sha256])]
+    for text in texts:
+        _text(text)
+    json.loads(record.details).items()
+    _seconds(segment.seconds)
+    _check_offsets(segment.offsets, len(segment.keys), [int(segment.offsets[-1])] * 2)
+    size, cells = segment.path.stat().st_size, int(segment.offsets[-1]) * segment.width
+    least = cells * np.dtype(feature_type(segment.provenance)).itemsize
+    if segment.width < 1 or len(segment.created_ns) != len(segment.keys) or segment.bytes != size or least > size:
+        raise ValueError("its sizes do not fit the file")
+
+
 def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
     """Return the features of the videos at the given positions of a segment, in that order.
 
@@ -186,13 +204,13 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, names: Iterable[str] = tuple(_KINDS)) -> Iterator[dict[str, h5py.Dataset]]:
+def _opened(path: Path, names: Iterable[str] = tuple(DATASETS)) -> Iterator[dict[str, h5py.Dataset]]:
     """Give datasets of a segment; whatever is wrong with the file, inside the block too, becomes a CacheError."""
     try:
         # Without HDF5's locks: the file never changes, and read-only disks and network folders refuse them.
         with h5py.File(path, "r", locking=False) as file:
             here = [name for name in names if name not in _MAY_LACK or name in file]
-            yield {name: _plain(file, name, path.stat().st_size) for name in here}
+            yield {name: plain_dataset(file, name, path.stat().st_size) for name in here}
     except FileNotFoundError as error:
         raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, VideoError) as error:
@@ -202,54 +220,9 @@ def _opened(path: Path, names: Iterable[str] = tuple(_KINDS)) -> Iterator[dict[s
         ) from error
 
 
-def _plain(file: h5py.File, name: str, file_bytes: int) -> h5py.Dataset:
-    """Return a dataset that lies in this file, checksummed, uncompressed, of the expected type.
-
-    A file may come from a stranger: links, virtual and external datasets would read other files, and a claimed
-    shape that the file can't hold would fill the memory.
-    """
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is missing or a link")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != _KINDS[name]:
-        raise ValueError(f"{name} is no dataset of {_KINDS[name]} dimensions")
-    if not dataset.fletcher32:  # HDF5 has no checksums for virtual and external datasets, so none of those passes
-        raise ValueError(f"{name} lies elsewhere or has no checksums")
-    if dataset.id.get_create_plist().get_nfilters() != 1 or dataset.nbytes > file_bytes:
-        raise ValueError(f"{name} is larger than its file")
-    if not _has_type(dataset, name):
-        raise ValueError(f"{name} is of type {dataset.dtype}")
-    return dataset
-
-
-def _has_type(dataset: h5py.Dataset, name: str) -> bool:
-    if name == "keys":
-        text = h5py.check_string_dtype(dataset.dtype)
-        return text is not None and text.encoding == "utf-8" and text.length is not None
-    return any(dataset.dtype == kind for kind in _TYPES[name])
-
-
 def feature_type(provenance: Provenance) -> type[np.floating]:
     """Return what a segment's features are stored as: float16, imported ones float32."""
     return np.float16 if provenance.source is None else np.float32
-
-
-def _attributes(file: h5py.File) -> dict[str, Any]:
-    """Return the file's attributes: single numbers, and texts of fixed length.
-
-    HDF5 keeps texts of any length in a heap, and a heap whose entries claim to be empty holds it for ever.
-    """
-    missing = next((name for name in _ATTRIBUTES if name not in file.attrs), None)
-    if missing is not None:
-        raise ValueError(f"attribute {missing} is missing")
-    found: dict[str, Any] = {}
-    for name in file.attrs:
-        attribute = file.attrs.get_id(name)
-        if attribute.shape != () or attribute.dtype.kind not in "iufS":
-            raise TypeError(f"attribute {name} is no number and no text of fixed length")
-        value = file.attrs[name]
-        found[name] = value.decode("utf-8") if isinstance(value, bytes) else value
-    return found
 
 
 def _versions(text: str) -> dict[str, str]:

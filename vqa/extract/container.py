@@ -6,7 +6,7 @@ import contextlib
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import av
 
@@ -17,6 +17,8 @@ DEFAULT_MAX_PIXELS = 8192 * 8192
 # Only containers that hold one stream of pictures by themselves: no playlists, which make FFmpeg open other files.
 _CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,yuv4mpegpipe,h264,hevc,ivf,mxf,nut,rm,dv,gif"
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+
+_Item = TypeVar("_Item")
 
 Opened = contextlib.AbstractContextManager[tuple[av.container.InputContainer, av.VideoStream]]
 
@@ -45,6 +47,14 @@ def opened(
             yield container, stream
         except (av.FFmpegError, OSError) as error:
             raise VideoError(_reason(path, error, max_pixels, sized=sized)) from error
+
+
+def from_av(items: Iterator[_Item]) -> Iterator[_Item]:
+    """Pass on packets or frames; PyAV knows no stream that comes up on the way."""
+    try:
+        yield from items
+    except IndexError as error:
+        raise VideoError("the file is damaged: a stream begins amid its packets; fetch it again") from error
 
 
 def _video_stream(container: av.container.InputContainer, options: dict[str, str], threads: int) -> av.VideoStream:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError
-from vqa.extract.container import DEFAULT_MAX_PIXELS, check_size, opened
+from vqa.extract.container import DEFAULT_MAX_PIXELS, check_size, from_av, opened
 
 DEFAULT_MAX_SECONDS = 6 * 3600.0
 MAX_FRAMES = 1 << 24
@@ -74,7 +74,7 @@ def read_timeline(
     if not timed:
         times = _Times(times.time_base, max_seconds)
         with opened(path, max_pixels) as (container, stream):
-            for pts, frame in with_times(container.decode(stream)):
+            for pts, frame in with_times(from_av(container.decode(stream))):
                 times.add(pts, frame.duration or 0)
     return times.timeline()
 
@@ -145,7 +145,7 @@ def _read_packets(container: av.container.InputContainer, stream: av.VideoStream
     jumping = (name in _JUMPING_CODECS and container.format.name != "avi") or codec.intra_only
     cut_anywhere = container.format.name in _CUT_ANYWHERE
     packets: Iterator[av.Packet[av.VideoStream]] = (
-        packet for packet in container.demux(stream) if packet.size and not packet.is_discard
+        packet for packet in from_av(container.demux(stream)) if packet.size and not packet.is_discard
     )
     # A stream may end amid a picture: the other decoders say so, that of HEVC gives a wrong picture.
     for packet in _all_but_the_last(packets) if name == "hevc" and cut_anywhere else packets:

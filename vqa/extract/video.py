@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError
-from vqa.extract.container import DEFAULT_MAX_PIXELS, Opened, opened
+from vqa.extract.container import DEFAULT_MAX_PIXELS, Opened, from_av, opened
 from vqa.extract.pixels import to_pixels
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline, read_timeline, with_times
 
@@ -69,7 +69,7 @@ def _sequential(
     """Decode from the start until all frames that are left of those wanted were there."""
     index_of = {int(timeline.pts[index]): index for index in left}
     with source as (container, stream):
-        for pts, frame in with_times(container.decode(stream)):
+        for pts, frame in with_times(from_av(container.decode(stream))):
             index = index_of.pop(pts, None)
             if index is None:
                 continue
@@ -93,7 +93,9 @@ def _jumping(source: Opened, timeline: Timeline, wanted: Sequence[int]) -> Itera
     with source as (container, stream):
         try:
             for key, run in runs:
-                frames = container.decode(stream) if key is None else _from_key(container, stream, timeline, key)
+                frames = (
+                    from_av(container.decode(stream)) if key is None else _from_key(container, stream, timeline, key)
+                )
                 for index in run:
                     pts = timeline.pts[index]
                     frame = next((frame for frame in frames if frame.pts is None or frame.pts >= pts), None)
@@ -143,7 +145,7 @@ def _packets_from(
 ) -> Iterator[av.Packet[av.VideoStream]]:
     for target in (pts, dts):  # a container is searched by the one or the other
         container.seek(target, stream=stream)
-        packets = container.demux(stream)
+        packets = from_av(container.demux(stream))
         for packet in packets:
             if packet.pts == pts and packet.is_keyframe:
                 return chain([packet], packets)
