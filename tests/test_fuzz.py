@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from corpora import WRITERS
 from fuzzing import SECONDS
@@ -43,6 +44,8 @@ COUNTS = {
 """Cases of the short form; the long one has 25 times as many, other ones."""
 INPUT = InputSpec(resize=(32,), crop=(32, 32), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 CANDIDATE = Candidate(ModelSpec("fake", "mean", frames=3), INPUT, "none", "float32")
+MAIN_BYTES = 200 << 20
+"""By which this process may grow while its workers decode."""
 LIMITS = WorkerLimits(max_pixels=1 << 20, video_seconds=10, memory_bytes=1 << 29)
 
 
@@ -132,6 +135,7 @@ def write_videos(folder: Path) -> list[Path]:
 def decode_damaged(originals: Sequence[Path], folder: Path, first: int, count: int) -> Counter[str]:
     """Decode damaged videos in one pool of workers, and return how often each outcome was met."""
     met: Counter[str] = Counter()
+    before = psutil.Process().memory_info().rss
     done: queue.SimpleQueue[tuple[str, Path, Slot, Outcome]] = queue.SimpleQueue()
     with DecodeWorkers([CANDIDATE], 2, LIMITS) as workers:
         slots = [Slot(bytes_needed([CANDIDATE])) for _ in range(4)]
@@ -150,6 +154,7 @@ def decode_damaged(originals: Sequence[Path], folder: Path, first: int, count: i
                 free.append(slot)
                 waiting -= 1
         assert workers.generation == 0
+        assert psutil.Process().memory_info().rss - before < MAIN_BYTES
         for slot in slots:
             slot.close()
     return met
@@ -183,3 +188,13 @@ def test_a_damaged_video_is_decoded_or_refused_in_one_line(inner: Path) -> None:
 def test_thousands_of_damaged_videos_are_decoded_or_refused_in_one_line(inner: Path) -> None:
     met = decode_damaged(write_videos(inner), inner, 240, 6000)
     assert met["DecodedVideo"] > 500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_damaged_cuts_of_real_clips_are_decoded_or_refused_in_one_line(inner: Path, test_data: Path) -> None:
+    clips = sorted(test_data.rglob("*.mp4"), key=lambda path: (path.stat().st_size, path))[:8]
+    cuts = [inner / f"{number}-{clip.name}" for number, clip in enumerate(clips)]
+    for clip, cut in zip(clips, cuts, strict=True):
+        cut.write_bytes(clip.read_bytes()[:400_000])
+    assert sum(decode_damaged(cuts, inner, 0, 800).values()) == 800
