@@ -72,6 +72,8 @@ def read_matlab_columns(file: Path, read_hdf5: Hdf5Reader | None = None) -> dict
 
 def _head(file: Path) -> bytes:
     """Return the first bytes of a file, none of a file that can't be read: its reader will say so."""
+    if file.exists() and not file.is_file():  # a pipe would wait for ever
+        return b""
     try:
         with file.open("rb") as stream:
             return stream.read(_MATLAB_HEADER + len(_HDF5_SIGNATURE))

@@ -45,6 +45,8 @@ def read_arrays(file: Path) -> NamedArrays:
     Raises:
         TableError: the file can't be read, is damaged, or holds more than `MAX_BYTES`.
     """
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise TableError(f"{file}: is a pipe or a device; name a file")
     try:
         return _READERS[file.suffix.lower()](file)
     except FileNotFoundError as error:
