@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,14 +84,19 @@ def test_four_runs_that_fill_one_cache_at_once_give_what_one_gives(tmp_path: Pat
     write_at_once(tmp_path, run, QUIET_GREYS[:8], 4)
 
 
-def stopped_writer(folder: Path, videos: list[Path], number: int) -> int:
-    """Start a writer that stops in the middle of a segment's write; return its process's number when it has."""
-    strike = Strike(number, "stop", kinds=("write",), where=".h5")
+@contextlib.contextmanager
+def stopped_writer(folder: Path, videos: list[Path]) -> Iterator[int]:
+    """Give the number of a process that has stopped in the middle of a segment's write."""
+    strike = Strike(1, "stop", kinds=("write",), where=".h5")
     process = FORK.Process(target=live_struck, args=(folder, videos, strike))
     process.start()
     assert process.pid is not None
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-    return process.pid
+    try:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        yield process.pid
+    finally:
+        process.kill()
+        process.join()
 
 
 def live_struck(folder: Path, videos: list[Path], strike: Strike) -> None:
@@ -100,16 +106,14 @@ def live_struck(folder: Path, videos: list[Path], strike: Strike) -> None:
 
 def test_a_live_writer_keeps_its_temporary_file_while_that_of_a_dead_one_is_swept(tmp_path: Path) -> None:
     videos, cache = make_videos(tmp_path / "videos"), tmp_path / "cache"
-    dead, live = stopped_writer(tmp_path, videos, 1), stopped_writer(tmp_path, videos, 1)
-    assert len(temporary_files(cache)) == 2
-    os.kill(dead, signal.SIGKILL)
-    os.waitpid(dead, 0)
-    work(cache, videos, lambda thing: None)  # a third writer, which sweeps first
-    (left,) = temporary_files(cache)
-    assert left.stat().st_size > 0
-    os.kill(live, signal.SIGCONT)
-    _, status = os.waitpid(live, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    with stopped_writer(tmp_path, videos) as live:
+        with stopped_writer(tmp_path, videos):
+            assert len(temporary_files(cache)) == 2
+        work(cache, videos, lambda thing: None)  # a third writer, which sweeps first
+        (left,) = temporary_files(cache)
+        assert left.stat().st_size > 0
+        os.kill(live, signal.SIGCONT)
+        assert os.waitstatus_to_exitcode(os.waitpid(live, 0)[1]) == 0
     assert temporary_files(cache) == []
     check(cache, videos, whole())
 
