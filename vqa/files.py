@@ -30,7 +30,7 @@ def without_video_suffix(name: str) -> str:
 
 
 @contextlib.contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
+def written_whole(target: Path, *, make_folder: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `target`; on success it replaces `target`, on any error it is gone.
 
         make temporary file, lock it -> fill it -> fsync -> rename over target -> fsync folder
@@ -38,7 +38,8 @@ def written_whole(target: Path) -> Iterator[Path]:
     A reader sees the old file or the new one, never a part; so does the disk after a power loss. The lock is on the
     temporary file alone and goes with its process: by it `sweep_temporaries` tells what a dead one left behind.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        make_folders(target.parent)
     with _locked_temporary(target) as temporary:
         try:
             yield temporary
@@ -99,6 +100,14 @@ def _swept(temporary: Path) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those it lies in, and bring the names of all that are new to the disk."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        sync_folder(path.parent)
 
 
 def settle(temporary: Path, target: Path) -> None:

@@ -5,18 +5,19 @@
 
 The new segment is whole on the disk, and read back, before the first old one is removed: a kill at any instant leaves
 rows twice, never none, and the next compaction removes what is left over. Its name says a nanosecond before the oldest
-one's, so that it wins where those did. So every row that is ever removed lies also in a segment that sorts before, and
-of any row the first in that order stays, however many compactions go on at once.
+one's, so that it wins where those did. So every row that a compaction removes lies also in a segment that sorts before,
+was read whole and is good, and of any row the first in that order stays, however many compactions go on at once. Only
+`verify --repair` takes away a segment without that; what was gone when it was to be read is therefore listed again.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqa.cache.contents import Contents, candidate_folders, read_contents
+from vqa.cache.contents import Contents, candidate_folders, join_segments, segment_paths
 from vqa.cache.folder import not_writable
 from vqa.cache.index import forget_index
 from vqa.cache.segment import Segment, SegmentGoneError, SegmentRow, named_time, read_videos
@@ -27,6 +28,7 @@ from vqa.files import sync_folder
 
 TARGET_BYTES = 128 << 20
 """Size that merged segments come close to: one is made in memory, and read in one go."""
+_TRIES = 5
 _SMALL = 2
 """A segment of less than that part of the target is small."""
 
@@ -69,37 +71,58 @@ def compact_cache(
     """
     swept = sweep_cache(root)
     folders = candidate_folders(root)
-    before, after = [0, 0], [0, 0]
+    before = _weigh(folders.values())
     damages: list[Damage] = []
     for done, (fingerprint, places) in enumerate(folders.items(), start=1):
-        contents = read_contents(fingerprint, places, {})
-        found = _damages(contents, fingerprint)
-        kept = contents.segments if found else _compact(contents, fingerprint, places, target_bytes)
+        contents, found = _read_whole(fingerprint, places)
         damages += found
-        for counts, segments in ((before, contents.segments), (after, kept)):
-            counts[0] += len(segments)
-            counts[1] += sum(segment.bytes for segment in segments)
+        if contents is not None and not found:
+            _compact(contents, fingerprint, target_bytes)
         if step is not None:
             step(done, len(folders))
+    after = _weigh(folders.values())
     return Compaction(root, before[0], after[0], before[1], after[1], tuple(damages), swept)
 
 
-def _damages(contents: Contents, fingerprint: str) -> list[Damage]:
-    """Read all segments: a row is removed only if the copy that stays is good."""
-    oldest = contents.segments[0] if contents.segments else None
-    return [damage for part in contents.segments for damage in examine(part.path, fingerprint, oldest)[1]]
+def _weigh(folders: Iterable[Sequence[Path]]) -> tuple[int, int]:
+    """Return how many segments there are, and their bytes."""
+    count = size = 0
+    for places in folders:
+        for path in segment_paths(places):
+            with contextlib.suppress(FileNotFoundError):
+                count, size = count + 1, size + path.stat().st_size
+    return count, size
 
 
-def _compact(contents: Contents, fingerprint: str, folders: Sequence[Path], target_bytes: int) -> tuple[Segment, ...]:
-    """Merge one candidate's small segments, remove what wins nowhere, and return what is there then."""
+def _read_whole(fingerprint: str, folders: Sequence[Path]) -> tuple[Contents | None, list[Damage]]:
+    """Read all segments of a candidate to their last byte: a row is removed only if the copy that stays is good.
+
+    Returns:
+        What they say themselves, whatever an index says; None where one went away meanwhile, moved to the quarantine
+        perhaps, since then its rows may lie nowhere else. And what is damaged.
+    """
+    for _ in range(_TRIES):
+        segments: list[Segment] = []
+        damages: list[Damage] = []
+        paths = segment_paths(folders)
+        for path in paths:
+            segment, found = examine(path, fingerprint, segments[0] if segments else None)
+            damages += found
+            segments += [segment] if segment is not None and not found else []
+        if damages or len(segments) == len(paths):
+            return (None if damages else join_segments(fingerprint, segments)), damages
+    return None, []
+
+
+def _compact(contents: Contents, fingerprint: str, target_bytes: int) -> None:
+    """Merge one candidate's small segments, and remove what wins nowhere."""
     parts = [_Part(segment, _winners(contents, number)) for number, segment in enumerate(contents.segments)]
     surplus = [part for part in parts if not part.positions]
-    with contextlib.suppress(SegmentGoneError):  # another compaction merged the same; the next one removes the surplus
+    with contextlib.suppress(SegmentGoneError):  # merged by another compaction, or dropped; the next one ends it
         for group in _groups([part for part in parts if part.positions], target_bytes):
             _merge(group, fingerprint)
             surplus += group
         _remove([part.segment.path for part in surplus])
-    return read_contents(fingerprint, folders, {}).segments
 
 
 def _winners(contents: Contents, number: int) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """The segments of one candidate, read as one table.
 
-Where two segments hold the same video, the older wins, so that two machines that met the same video agree for good.
+Where two segments hold the same video, the older wins by its name, so that all readers of the same files agree.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ def candidate_folders(root: Path) -> dict[str, list[Path]]:
     folders: defaultdict[str, list[Path]] = defaultdict(list)
     for path in visible_entries(root):
         match = FOLDER_NAME.fullmatch(path.name)
+        if match and path.is_symlink():  # in a cache from elsewhere it could lead to any folder of ours
+            raise CacheError(f"{path}: is a link, and links in a cache are not followed; put the folder itself there")
         if match and path.is_dir():
             folders[match["fingerprint"]].append(path)
     return dict(folders)
@@ -100,7 +102,7 @@ def read_contents(fingerprint: str, folders: Sequence[Path], known: MutableMappi
     """
     for _ in range(_TRIES):
         try:
-            return _join(fingerprint, [_segments(folder, known) for folder in folders])
+            return join_segments(fingerprint, [segment for folder in folders for segment in _segments(folder, known)])
         except SegmentGoneError as error:  # merged into another one meanwhile
             gone = error
     raise gone
@@ -118,8 +120,13 @@ def _segments(folder: Path, known: MutableMapping[Path, Segment]) -> list[Segmen
     return segments
 
 
-def _join(fingerprint: str, parts: Sequence[Sequence[Segment]]) -> Contents:
-    segments = sorted((segment for part in parts for segment in part), key=lambda segment: segment.path.name)
+def join_segments(fingerprint: str, found: Iterable[Segment]) -> Contents:
+    """Return the segments of one candidate as one table.
+
+    Raises:
+        CacheError: a segment does not belong there.
+    """
+    segments = sorted(found, key=lambda segment: segment.path.name)
     for segment in segments:
         reason = misfit(segment, segments[0], fingerprint)
         if reason:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa.errors import CacheError
-from vqa.files import sweep_temporaries, sync_folder, write_text
+from vqa.files import make_folders, sweep_temporaries, sync_folder, write_text
 
 _CHECKSUM = "crc32"
 
@@ -27,7 +27,9 @@ def make_folder(root: Path, folder: Path) -> None:
         CacheError: the folder can't be made or written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder != root and folder.is_symlink():  # in a cache from elsewhere it could lead to any folder of ours
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        make_folders(folder)
         for path in dict.fromkeys([folder, root]):  # another process may have made it and not synced its name yet
             sync_folder(path.parent)
             sweep_temporaries(path)

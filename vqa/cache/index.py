@@ -60,6 +60,20 @@ def read_index(folder: Path, names: Sequence[str]) -> dict[Path, Segment]:
         return {}
 
 
+def wrong_index(folder: Path, segments: Sequence[Segment]) -> Path | None:
+    """Return a folder's index if it says of any of these segments something else than they do."""
+    known = read_index(folder, [segment.path.name for segment in segments])
+    differs = any(not _alike(known[segment.path], segment) for segment in segments if segment.path in known)
+    return folder / _NAME if differs else None
+
+
+def _alike(one: Segment, other: Segment) -> bool:
+    plain = all(
+        getattr(one, name) == getattr(other, name) for name in ("provenance", "seconds", "keys", "width", "bytes")
+    )
+    return plain and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("created_ns", "offsets"))
+
+
 def forget_index(folder: Path) -> None:
     """Remove a folder's index, since most of its segments are gone."""
     with contextlib.suppress(OSError):

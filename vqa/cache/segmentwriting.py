@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.cache.folder import not_writable
-from vqa.cache.segment import SCHEMA, SUFFIX, Provenance, SegmentRow, feature_type, sortable_time
+from vqa.cache.segment import SCHEMA, SUFFIX, Provenance, SegmentGoneError, SegmentRow, feature_type, sortable_time
 from vqa.files import written_whole
 
 _CHUNK_BYTES = 1 << 17  # a few videos: one is read without its whole segment, a segment without many small reads
@@ -32,7 +32,7 @@ def write_segment(
     The image is made in memory because HDF5 on a full disk fails in ways that can't be named; a plain write can.
 
     Args:
-        folder: The candidate's folder; made where it does not exist.
+        folder: The candidate's folder; made where it does not exist, unless the segment takes the place of others.
         provenance: Where the features come from.
         rows: Videos, at least one, all of one kind and width.
         seconds: Time the model spent on these videos.
@@ -42,16 +42,26 @@ def write_segment(
         The path of the new segment.
 
     Raises:
+        SegmentGoneError: the folder is gone, in which the segment was to take the place of others.
         CacheError: the folder can't be written to.
     """
     image = _image(provenance, rows, seconds=seconds)
     now = sortable_time(time.time_ns() if written_ns is None else written_ns)
     name = f"{now}-{secrets.token_hex(4)}-{hashlib.sha256(image).hexdigest()}{SUFFIX}"
-    try:
-        with written_whole(folder / name) as temporary:
-            temporary.write_bytes(image)
-    except OSError as error:
-        raise not_writable(folder, error) from error
+    takes_place = written_ns is not None
+    for last in (False, False, True):
+        try:
+            with written_whole(folder / name, make_folder=not takes_place) as temporary:
+                temporary.write_bytes(image)
+        except FileNotFoundError as error:  # the candidate was dropped meanwhile: what is new begins anew
+            if takes_place:
+                raise SegmentGoneError(f"{folder}: this candidate is gone; run the command again") from error
+            if last:
+                raise not_writable(folder, error) from error
+        except OSError as error:
+            raise not_writable(folder, error) from error
+        else:
+            break
     return folder / name
 
 

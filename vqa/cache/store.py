@@ -2,7 +2,7 @@
 
     cache/timm_resnet50.a1_in1k-0123456789ab/20260102T030405.000000006Z-...-....h5
 
-Where two segments hold the same video, the older wins, so that two machines that met the same video agree for good.
+Where two segments hold the same video, the older wins by its name, so that all readers of the same files agree.
 """
 
 from __future__ import annotations

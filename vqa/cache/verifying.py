@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vqa.cache.contents import candidate_folders, misfit, segment_paths
 from vqa.cache.dropping import delete_dropped
 from vqa.cache.folder import not_writable, reason_of
-from vqa.cache.segment import Segment, SegmentGoneError, open_segment, read_videos, sha256_in_name
+from vqa.cache.index import wrong_index
+from vqa.cache.segment import SUFFIX, Segment, SegmentGoneError, open_segment, read_videos, sha256_in_name
 from vqa.errors import CacheError, VideoError
-from vqa.files import sha256_of, sweep_temporaries, sync_folder
+from vqa.files import make_folders, sha256_of, sweep_temporaries, sync_folder
 from vqa.records import fingerprint_of
 
+UNREAD = "unread"
+"""Kind of damage that may be the disk's or the network's: such a segment is not moved."""
 QUARANTINE = "quarantine"
 """Folder of the cache that damaged segments are moved to; they are never deleted."""
 
@@ -26,7 +32,7 @@ class Damage:
     path: Path
     """The segment, where it lay."""
     kind: str
-    """`name`, `bytes`, `form`, `spec`, `place`, `key` or `features`."""
+    """`name`, `bytes`, `form`, `spec`, `place`, `key`, `features` or `index`; `unread` where that can't be told."""
     reason: str
     key: str = ""
     """The video, where the damage is in one video."""
@@ -46,13 +52,10 @@ class Verification:
     damages: tuple[Damage, ...]
     quarantined: tuple[Path, ...]
     """Where damaged segments lie now."""
+    good: bool
+    """Whether no damaged segment is left among the others."""
     swept: int
     """Temporary files of dead writers that were removed."""
-
-    @property
-    def good(self) -> bool:
-        """Whether no damaged segment is left among the others."""
-        return len({damage.path for damage in self.damages}) == len(self.quarantined)
 
 
 def verify_cache(root: Path, *, repair: bool = False, step: Callable[[int, int], None] | None = None) -> Verification:
@@ -72,26 +75,35 @@ def verify_cache(root: Path, *, repair: bool = False, step: Callable[[int, int],
     good: list[Segment] = []
     damages: list[Damage] = []
     for fingerprint, paths in listed.items():
-        oldest: Segment | None = None
+        mine: list[Segment] = []
         for path in paths:
-            segment, found = examine(path, fingerprint, oldest)
+            segment, found = examine(path, fingerprint, mine[0] if mine else None)
             damages += found
-            if segment is not None and not found:
-                oldest = oldest or segment
-                good.append(segment)
+            mine += [segment] if segment is not None and not found else []
             done += 1
             if step is not None:
                 step(done, total)
-    damaged = list(dict.fromkeys(damage.path for damage in damages))
+        damages += _index_damages(mine)
+        good += mine
+    damaged = dict.fromkeys(damage.path for damage in damages)
+    movable = dict.fromkeys(damage.path for damage in damages if damage.kind != UNREAD)
     return Verification(
         root=root,
-        segments=len(good) + len(damaged),
+        segments=len(good) + sum(path.suffix == SUFFIX for path in damaged),
         videos=sum(len(segment.keys) for segment in good),
         bytes=sum(segment.bytes for segment in good),
         damages=tuple(damages),
-        quarantined=tuple(_quarantine(root, path) for path in damaged) if repair else (),
+        quarantined=tuple(filter(None, (_quarantine(root, path) for path in movable))) if repair else (),
+        good=not damaged or (repair and len(movable) == len(damaged)),
         swept=sweep_cache(root) if repair else 0,
     )
+
+
+def _index_damages(segments: Sequence[Segment]) -> Iterator[Damage]:
+    for folder in dict.fromkeys(segment.path.parent for segment in segments):
+        wrong = wrong_index(folder, [segment for segment in segments if segment.path.parent == folder])
+        if wrong is not None:
+            yield Damage(wrong, "index", "it says of a segment something else than the segment does")
 
 
 def examine(path: Path, fingerprint: str, oldest: Segment | None = None) -> tuple[Segment | None, list[Damage]]:
@@ -111,7 +123,7 @@ def examine(path: Path, fingerprint: str, oldest: Segment | None = None) -> tupl
     except (FileNotFoundError, SegmentGoneError):
         return None, []
     except OSError as error:
-        return None, [Damage(path, "bytes", f"the file can't be read ({reason_of(error)})")]
+        return None, [Damage(path, UNREAD, f"the file can't be read ({reason_of(error)}); check the disk")]
     except CacheError as error:
         segment, form = None, str(error.__cause__ or error)
     damages = []
@@ -150,17 +162,27 @@ def _bad_features(segment: Segment) -> Iterator[Damage]:
                 yield Damage(segment.path, "features", reason, key, int(segment.offsets[position]))
 
 
-def _quarantine(root: Path, path: Path) -> Path:
-    """Move a segment out of its folder; a rename, so that it is in one place or the other."""
+def _quarantine(root: Path, path: Path) -> Path | None:
+    """Move a file out of its folder by a rename, so that it is in one place or the other; None if it is gone.
+
+    Nothing that lies there from before is replaced.
+    """
     folder = root / QUARANTINE / path.parent.name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.replace(folder / path.name)
-        for changed in (folder, folder.parent, root, path.parent):
+        for place in (root / QUARANTINE, folder):
+            if place.is_symlink():  # in a cache from elsewhere it could lead to any folder of ours
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        make_folders(folder)
+        names = itertools.chain([path.name], (f"{path.name}.{number}" for number in itertools.count(1)))
+        target = next(folder / name for name in names if not (folder / name).exists())
+        path.replace(target)
+        for changed in (folder, path.parent):
             sync_folder(changed)
+    except FileNotFoundError:  # another repair moved it, or its candidate was dropped
+        return None
     except OSError as error:
         raise not_writable(path, error) from error
-    return folder / path.name
+    return target
 
 
 def sweep_cache(root: Path) -> int:
