@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cachefill import FINGERPRINT, OTHER, fill, held, segments
+from safetensors.numpy import load_file, save_file
 
 from vqa.cache import compaction as compaction_module
+from vqa.cache import index as index_module
 from vqa.cache.compaction import compact_cache
+from vqa.cache.dropping import drop_candidate
 from vqa.cache.segment import open_segment
 from vqa.cache.store import FeatureStore
 from vqa.cache.verifying import verify_cache
@@ -175,3 +178,46 @@ def test_compactions_and_writers_at_once_lose_nothing(cache):
     mine = {f"{worker.pid}-{number}": 1 for worker in workers for number in range(6)}
     assert held(cache) == {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5} | mine
     assert len(segments(cache)) == 1
+
+
+def test_a_segment_quarantined_in_the_middle_takes_no_row_with_it(cache, monkeypatch):
+    """The compaction has listed a damaged segment; before it reads it, a repair moves it away."""
+    first = segments(cache)[0]
+    first.write_bytes(b"garbage")
+    real = compaction_module.segment_paths
+    repairs = []
+
+    def list_then_repair(folders):
+        paths = real(folders)
+        if not repairs and first in paths:
+            repairs.append(verify_cache(cache, repair=True))
+        return paths
+
+    monkeypatch.setattr(compaction_module, "_weigh", lambda folders: (0, 0))
+    monkeypatch.setattr(compaction_module, "segment_paths", list_then_repair)
+    compact_cache(cache)
+    assert len(repairs) == 1
+    assert held(cache) == {"a": 6, "b": 2, "c": 3, "d": 4, "e": 5}
+
+
+def test_a_candidate_dropped_in_the_middle_stays_dropped(cache, monkeypatch):
+    real = compaction_module.write_segment
+
+    def drop_first(*arguments, **options):
+        drop_candidate(cache, FINGERPRINT)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(compaction_module, "write_segment", drop_first)
+    compact_cache(cache)
+    assert held(cache) == {}
+    assert list(cache.glob(f"*{FINGERPRINT}*")) == []
+
+
+def test_what_an_index_says_wrongly_is_not_merged(tmp_path):
+    fill(tmp_path, {f"k{number}": number for number in range(40)}, max_videos=1)
+    FeatureStore(tmp_path).keys(FINGERPRINT)
+    file = segments(tmp_path)[0].parent / ".index"
+    tensors = load_file(file) | {"created_ns": np.full(40, 5)}
+    save_file(tensors, file, metadata={"schema": "1", "sha256": index_module._digest(tensors)})
+    compact_cache(tmp_path)
+    assert open_segment(segments(tmp_path)[0]).created_ns.min() > 10**18

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from cachefill import FINGERPRINT, OTHER, RECORD, fill, held, segments
+from cachefill import FINGERPRINT, OTHER, RECORD, features, fill, held, segments
 
 from vqa.cache.ledger import Ledger
-from vqa.records import EVERY_CANDIDATE, Failure
+from vqa.cache.store import FeatureStore
+from vqa.records import EVERY_CANDIDATE, CandidateRecord, Failure, fingerprint_of
 
 
 @pytest.fixture
@@ -110,3 +111,20 @@ def test_a_folder_that_is_no_workspace_is_named(tmp_path, run):
         status, _, err = run("cache", *chore, "-C", tmp_path)
         assert status == 1
         assert "has no vqa.toml" in err
+
+
+def test_segments_of_one_model_that_saw_the_probe_otherwise_are_found(workspace, run):
+    """Two machines began at once, with other versions of a library."""
+    details = '{"precision":"float32"}'
+    record = CandidateRecord("timm:both", fingerprint_of(details), details)
+    for key, probe in (("a", (1.0, 2.0)), ("b", (1.0, 2.00001)), ("c", (1.0, 2.1))):
+        with FeatureStore(workspace / "cache").writer(
+            record, weights_sha256="f" * 64, versions={}, probe=probe
+        ) as writer:
+            writer.put(key, features(1), seconds=0)
+    last = segments(workspace / "cache", record)[2]
+    status, out, _ = run("cache", "verify", "--json", "-C", workspace)
+    assert status == 3
+    assert [(entry["path"], entry["kind"]) for entry in json.loads(out)["damages"]] == [(str(last), "probe")]
+    assert run("cache", "verify", "--repair", "-C", workspace)[0] == 0
+    assert held(workspace / "cache", record) == {"a": 1, "b": 1}

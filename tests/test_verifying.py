@@ -4,7 +4,10 @@ import h5py
 import numpy as np
 import pytest
 from cachefill import FINGERPRINT, OTHER, features, fill, held, open_writer, segments
+from safetensors.numpy import load_file, save_file
 
+from vqa.cache import index as index_module
+from vqa.cache import verifying as verifying_module
 from vqa.cache.segment import SegmentRow
 from vqa.cache.segmentwriting import write_segment
 from vqa.cache.verifying import verify_cache
@@ -155,3 +158,71 @@ def test_every_flipped_bit_of_any_segment_is_found(cache, flips):
         assert not report.good
         path.write_bytes(before)
     assert verify_cache(cache).good
+
+
+def test_an_index_that_says_something_else_than_its_segments_is_moved_away(tmp_path):
+    fill(tmp_path, {f"k{number}": number for number in range(40)}, max_videos=1)
+    held(tmp_path)
+    file = segments(tmp_path)[0].parent / ".index"
+    tensors = load_file(file) | {"created_ns": np.full(40, 5)}
+    save_file(tensors, file, metadata={"schema": "1", "sha256": index_module._digest(tensors)})
+    (damage,) = verify_cache(tmp_path).damages
+    assert (damage.path, damage.kind) == (file, "index")
+    assert verify_cache(tmp_path, repair=True).good
+    assert verify_cache(tmp_path).damages == ()
+    assert len(held(tmp_path)) == 40
+
+
+def test_a_segment_that_can_not_be_read_for_now_is_named_and_not_moved(cache, monkeypatch):
+    path = segments(cache)[0]
+
+    def stale(file):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(verifying_module, "sha256_of", lambda file: stale(file) if file == path else sha256_of(file))
+    report = verify_cache(cache, repair=True)
+    assert [(damage.path, damage.kind) for damage in report.damages] == [(path, "unread")]
+    assert not report.good
+    assert report.quarantined == ()
+    assert path.exists()
+
+
+def test_nothing_in_the_quarantine_is_replaced(cache):
+    path = segments(cache)[0]
+    for content in (b"one", b"two", b"three"):
+        path.write_bytes(content)
+        verify_cache(cache, repair=True)
+    kept = sorted((cache / "quarantine" / path.parent.name).iterdir())
+    assert [file.read_bytes() for file in kept] == [b"one", b"two", b"three"]
+
+
+def test_a_segment_that_another_repair_moved_first_is_no_error(cache, monkeypatch):
+    path = segments(cache)[0]
+    path.write_bytes(b"garbage")
+    real = verifying_module._quarantine
+
+    def after_another(root, file):
+        real(root, file)
+        return real(root, file)
+
+    monkeypatch.setattr(verifying_module, "_quarantine", after_another)
+    assert verify_cache(cache, repair=True).good
+
+
+@pytest.mark.parametrize("place", ["candidate", "quarantine", "quarantined candidate"])
+def test_links_in_a_cache_lead_no_repair_out_of_it(cache, tmp_path_factory, place):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "mine.h5").write_bytes(b"mine")
+    path = segments(cache)[0]
+    path.write_bytes(b"garbage")
+    if place == "candidate":
+        (cache / "x-0123456789ab").symlink_to(outside)
+    elif place == "quarantine":
+        (cache / "quarantine").symlink_to(outside)
+    else:
+        (cache / "quarantine").mkdir()
+        (cache / "quarantine" / path.parent.name).symlink_to(outside)
+    with pytest.raises(CacheError, match=r"link|symbolic links"):
+        verify_cache(cache, repair=True)
+    assert [file.name for file in outside.iterdir()] == ["mine.h5"]
+    assert path.exists()

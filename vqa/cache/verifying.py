@@ -32,7 +32,7 @@ class Damage:
     path: Path
     """The segment, where it lay."""
     kind: str
-    """`name`, `bytes`, `form`, `spec`, `place`, `key`, `features` or `index`; `unread` where that can't be told."""
+    """`name`, `bytes`, `form`, `spec`, `place`, `key`, `features`, `probe`, `index`, or `unread` for what can't be told."""
     reason: str
     key: str = ""
     """The video, where the damage is in one video."""
@@ -58,13 +58,20 @@ class Verification:
     """Temporary files of dead writers that were removed."""
 
 
-def verify_cache(root: Path, *, repair: bool = False, step: Callable[[int, int], None] | None = None) -> Verification:
+def verify_cache(
+    root: Path,
+    *,
+    repair: bool = False,
+    agree: Callable[[Segment, Segment], bool] = lambda one, other: True,
+    step: Callable[[int, int], None] | None = None,
+) -> Verification:
     """Read every segment of a cache whole and compare it with what it says of itself.
 
     Args:
         root: The cache folder.
         repair: Move damaged segments to the folder `quarantine`, so that the next extraction redoes their videos, and
             remove temporary files of dead writers.
+        agree: Says of a segment and the candidate's oldest one whether one model can have made both.
         step: Told how many of all segments are done.
 
     Raises:
@@ -78,6 +85,10 @@ def verify_cache(root: Path, *, repair: bool = False, step: Callable[[int, int],
         mine: list[Segment] = []
         for path in paths:
             segment, found = examine(path, fingerprint, mine[0] if mine else None)
+            if segment is not None and mine and not agree(segment, mine[0]):
+                found.append(
+                    Damage(path, "probe", f"its model saw the probe clip otherwise than that of {mine[0].path.name}")
+                )
             damages += found
             mine += [segment] if segment is not None and not found else []
             done += 1

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
+
 from vqa.cache.compaction import Compaction, compact_cache
 from vqa.cache.dropping import drop_candidate
 from vqa.cache.ledger import Ledger
+from vqa.cache.segment import Segment
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.cache.verifying import Verification, verify_cache
 from vqa.errors import CacheMissError
+from vqa.extract.probe import beyond_rounding
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.workspace import open_workspace
 
@@ -38,7 +42,15 @@ def verify_features(folder: Path, *, repair: bool = False, progress: Progress = 
     Raises:
         WorkspaceError, CacheError: the workspace or its cache can't be read, or a segment can't be moved.
     """
-    return verify_cache(open_workspace(folder).cache_dir, repair=repair, step=_told(progress, "verifying"))
+    root = open_workspace(folder).cache_dir
+    return verify_cache(root, repair=repair, agree=_saw_the_same, step=_told(progress, "verifying"))
+
+
+def _saw_the_same(one: Segment, other: Segment) -> bool:
+    """Return whether the probes of two segments of a candidate agree, as far as both have one."""
+    found, before = (np.array(segment.provenance.probe, dtype=np.float32) for segment in (one, other))
+    precision = str(one.provenance.record.detail("precision"))
+    return not (found.size and before.size) or beyond_rounding(found, before, precision=precision) is None
 
 
 def compact_features(folder: Path, *, progress: Progress = SILENT) -> Compaction:
