@@ -7,7 +7,7 @@ The new segment is whole on the disk, and read back, before the first old one is
 rows twice, never none, and the next compaction removes what is left over. Its name says a nanosecond before the oldest
 one's, so that it wins where those did. So every row that a compaction removes lies also in a segment that sorts before,
 was read whole and is good, and of any row the first in that order stays, however many compactions go on at once. Only
-`verify --repair` takes away a segment without that; what was gone when it was to be read is therefore listed again.
+`verify --repair` takes away a segment without that, and what was gone when it was to be read lets nothing else go.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from vqa.files import sync_folder
 
 TARGET_BYTES = 128 << 20
 """Size that merged segments come close to: one is made in memory, and read in one go."""
-_TRIES = 5
 _SMALL = 2
 """A segment of less than that part of the target is small."""
 
@@ -76,7 +75,7 @@ def compact_cache(
     for done, (fingerprint, places) in enumerate(folders.items(), start=1):
         contents, found = _read_whole(fingerprint, places)
         damages += found
-        if contents is not None and not found:
+        if contents is not None:
             _compact(contents, fingerprint, target_bytes)
         if step is not None:
             step(done, len(folders))
@@ -98,20 +97,16 @@ def _read_whole(fingerprint: str, folders: Sequence[Path]) -> tuple[Contents | N
     """Read all segments of a candidate to their last byte: a row is removed only if the copy that stays is good.
 
     Returns:
-        What they say themselves, whatever an index says; None where one went away meanwhile, moved to the quarantine
-        perhaps, since then its rows may lie nowhere else. And what is damaged.
+        What the segments say themselves, whatever an index says, None where one is damaged; and what is damaged. One that
+        went away meanwhile, to the quarantine perhaps, holds no row that could let another one go.
     """
-    for _ in range(_TRIES):
-        segments: list[Segment] = []
-        damages: list[Damage] = []
-        paths = segment_paths(folders)
-        for path in paths:
-            segment, found = examine(path, fingerprint, segments[0] if segments else None)
-            damages += found
-            segments += [segment] if segment is not None and not found else []
-        if damages or len(segments) == len(paths):
-            return (None if damages else join_segments(fingerprint, segments)), damages
-    return None, []
+    segments: list[Segment] = []
+    damages: list[Damage] = []
+    for path in segment_paths(folders):
+        segment, found = examine(path, fingerprint, segments[0] if segments else None)
+        damages += found
+        segments += [segment] if segment is not None and not found else []
+    return (None if damages else join_segments(fingerprint, segments)), damages
 
 
 def _compact(contents: Contents, fingerprint: str, target_bytes: int) -> None:

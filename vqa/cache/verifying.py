@@ -32,7 +32,7 @@ class Damage:
     path: Path
     """The segment, where it lay."""
     kind: str
-    """`name`, `bytes`, `form`, `spec`, `place`, `key`, `features`, `probe`, `index`, or `unread` for what can't be told."""
+    """`name`, `bytes`, `form`, `spec`, `place`, `key`, `features`, `probe`, `index` or `unread`."""
     reason: str
     key: str = ""
     """The video, where the damage is in one video."""
