@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from media import grey_frames, write_video
 from workspaces import make_clips, tiny_models
 
+from vqa.cache.store import filling_command
 from vqa.cache.tablefiles import RatedIds, TableNames, read_feature_file
 from vqa.cache.tablewriting import write_feature_file
 from vqa.escaping import csv_text, for_csv, for_terminal, from_csv
@@ -199,3 +200,9 @@ def test_an_error_and_a_wrong_option_are_shown_not_obeyed(tmp_path: Path, run: R
         status, out, err = run(*command)
         assert status in (1, 2)
         assert_harmless(out + err)
+
+
+def test_a_command_to_paste_runs_nothing_but_itself() -> None:
+    assert filling_command(["timm:a.b_c", "timm:x; touch y"]) == (
+        "`vqa extract --models timm:a.b_c --models 'timm:x; touch y'`"
+    )

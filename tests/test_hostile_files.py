@@ -10,6 +10,7 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -20,8 +21,6 @@ from corpora import (
     FEATURES,
     IDS,
     MOS,
-    bundle_header,
-    write_bundles,
     write_matlab_73,
     write_segments,
     write_tables,
@@ -29,11 +28,12 @@ from corpora import (
 )
 from mutations import mutated
 
+from vqa.cache.index import read_index, write_index
 from vqa.cache.matlab import read_matlab_hdf5
 from vqa.cache.plain import DATASETS
 from vqa.cache.segment import open_segment
 from vqa.cache.tablefiles import FeatureFile, TableNames, read_feature_file
-from vqa.errors import BundleError, CacheError, TableError, VqaError, WeightsError
+from vqa.errors import CacheError, TableError, VqaError, WeightsError
 from vqa.extract.weights import read_state
 from vqa.labels import Columns, read_labels
 from vqa.matlab import read_matlab_columns
@@ -241,6 +241,35 @@ def test_texts_of_any_length_in_a_segment_are_not_looked_up_in_their_heap(tmp_pa
         open_segment(tmp_path / "segments-e.h5")
 
 
+def test_a_chunk_of_a_segment_that_claims_another_size_is_not_read(tmp_path: Path) -> None:
+    write_segments(tmp_path)
+    content = (tmp_path / "segments-e.h5").read_bytes()
+    entry = struct.pack("<IIQ", 2 * 4 + 4, 0, 0)  # bytes of the probe's two numbers and a checksum, no mask, the first
+    assert content.count(entry) == 1
+    (tmp_path / "segments-e.h5").write_bytes(content.replace(entry, struct.pack("<IIQ", 0, 0, 0)))
+    with pytest.raises(CacheError, match="probe has a chunk of another size than its shape says"):
+        open_segment(tmp_path / "segments-e.h5")
+
+
+def test_an_index_that_says_what_its_segments_can_not_be_is_left_aside(tmp_path: Path) -> None:
+    write_segments(tmp_path)
+    segment = open_segment(tmp_path / "segments-e.h5")
+    record, name = segment.provenance.record, segment.path.name
+    forged = (
+        replace(segment, width=10**9),
+        replace(segment, bytes=10**9),
+        replace(segment, seconds=float("nan")),
+        replace(segment, offsets=np.array([0, 4, 4, 12])),
+        replace(segment, provenance=replace(segment.provenance, record=replace(record, details="[]"))),
+        replace(segment, provenance=replace(segment.provenance, versions={"torch": 2})),
+    )
+    write_index(tmp_path, [segment])
+    assert list(read_index(tmp_path, [name])) == [segment.path]
+    for each in forged:
+        write_index(tmp_path, [each])
+        assert read_index(tmp_path, [name]) == {}
+
+
 def test_a_heap_whose_entry_claims_to_be_empty_holds_no_one_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,14 +290,3 @@ def test_a_matlab_file_that_crashes_its_reader_is_one_line(tmp_path: Path) -> No
     assert refusal(table, tmp_path / "x.mat").endswith(
         "x.mat: can't be read (it crashes its reader); check the file, or save it again"
     )
-
-
-def test_a_bundle_whose_numbers_explode_gives_no_score(tmp_path: Path) -> None:
-    write_bundles(tmp_path)
-    bundle = load_bundle(tmp_path / "bundles-b.vqa")
-    object.__setattr__(bundle.fitted, "mos_std", 1e308)
-    blocks = {
-        entry["name"]: np.full((1, width), 9.0) for entry, width in zip(bundle_header()["models"], (4, 3), strict=True)
-    }
-    with pytest.raises(BundleError, match="a score that is no finite number"):
-        bundle.predict({name: block * 1e30 for name, block in blocks.items()})

@@ -8,12 +8,14 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from corpora import bundle_header, write_bundles
 
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.tablefiles import TableNames, read_feature_file
-from vqa.errors import VqaError, WorkspaceError
+from vqa.errors import BundleError, VqaError, WorkspaceError
 from vqa.labels import Columns, read_labels
 from vqa.pipeline.ranking import read_selection
 from vqa.train.bundle import load_bundle
@@ -103,3 +105,14 @@ def test_a_toml_bomb_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(WorkspaceError) as raised:
         open_workspace(tmp_path)
     assert len(str(raised.value)) < 20_000
+
+
+def test_a_bundle_whose_numbers_explode_gives_no_score(tmp_path: Path) -> None:
+    write_bundles(tmp_path)
+    bundle = load_bundle(tmp_path / "bundles-b.vqa")
+    object.__setattr__(bundle.fitted, "mos_std", 1e308)
+    blocks = {
+        entry["name"]: np.full((1, width), 9.0) for entry, width in zip(bundle_header()["models"], (4, 3), strict=True)
+    }
+    with pytest.raises(BundleError, match="a score that is no finite number"):
+        bundle.predict({name: block * 1e30 for name, block in blocks.items()})

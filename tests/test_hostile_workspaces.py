@@ -165,8 +165,9 @@ def test_a_candidate_that_is_a_link_is_dropped_and_what_it_leads_to_stays(folder
     candidate.symlink_to(elsewhere)
     before = snapshot(elsewhere)
     name = json.loads(run("cache", "info", "--json", "-C", folder)[1])["candidates"][0]["record"]["name"]
-    run("cache", "drop", name, "-C", folder)
+    assert run("cache", "drop", name, "-C", folder)[0] == 0
     assert snapshot(elsewhere) == before
+    assert not [path for path in (folder / "cache").iterdir() if path.is_symlink()]
 
 
 def test_ids_that_are_paths_or_commands_never_become_either(tmp_path: Path, run: Run) -> None:
