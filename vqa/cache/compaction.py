@@ -97,8 +97,8 @@ def _read_whole(fingerprint: str, folders: Sequence[Path]) -> tuple[Contents | N
     """Read all segments of a candidate to their last byte: a row is removed only if the copy that stays is good.
 
     Returns:
-        What the segments say themselves, whatever an index says, None where one is damaged; and what is damaged. One that
-        went away meanwhile, to the quarantine perhaps, holds no row that could let another one go.
+        What the segments say themselves, whatever an index says, None where one is damaged; and what is damaged. One
+        that went away meanwhile, to the quarantine perhaps, holds no row that could let another one go.
     """
     segments: list[Segment] = []
     damages: list[Damage] = []
