@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from vqa.cache.folder import reason_of
 from vqa.cache.plain import DATASETS, plain_attributes, plain_dataset
 from vqa.errors import CacheError, VideoError
+from vqa.files import require_regular
 from vqa.records import CandidateRecord, ImportedFeatures, VideoFeatures
 
 SCHEMA = 2
@@ -207,6 +208,7 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
 def _opened(path: Path, names: Iterable[str] = tuple(DATASETS)) -> Iterator[dict[str, h5py.Dataset]]:
     """Give datasets of a segment; whatever is wrong with the file, inside the block too, becomes a CacheError."""
     try:
+        require_regular(path)
         # Without HDF5's locks: the file never changes, and read-only disks and network folders refuse them.
         with h5py.File(path, "r", locking=False) as file:
             here = [name for name in names if name not in _MAY_LACK or name in file]
