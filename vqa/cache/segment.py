@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.cache.folder import reason_of
+from vqa.cache.key import MAX_KEY_BYTES
 from vqa.cache.plain import DATASETS, plain_attributes, plain_dataset
 from vqa.errors import CacheError, VideoError
 from vqa.files import require_regular
@@ -135,6 +136,8 @@ def open_segment(path: Path) -> Segment:
             raise ValueError(f"schema {attributes['schema']}, this version of vqa reads {SCHEMA}")
         text = {name: _text(attributes[name]) for name in ("name", "fingerprint", "candidate", "weights_sha256")}
         json.loads(text["candidate"]).items()
+        if datasets["keys"].dtype.itemsize > MAX_KEY_BYTES:
+            raise ValueError(f"its keys are longer than {MAX_KEY_BYTES} bytes")
         keys = tuple(key.decode("utf-8") for key in datasets["keys"][()].tolist())
         offsets, created_ns = np.asarray(datasets["offsets"][()]), np.asarray(datasets["created_ns"][()])
         source = _source(_text(attributes["source"])) if "source" in attributes else None
