@@ -45,8 +45,15 @@ class SegmentGoneError(CacheError):
     """A segment that was listed is no longer there: it was merged into another one, or its candidate was dropped."""
 
 
-_NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-[0-9a-f]{8}-(?P<sha256>[0-9a-f]{64})" + re.escape(SUFFIX))
+_NAME = re.compile(r"(?P<moment>[0-9]{8}T[0-9]{6})\.[0-9]{9}Z-[0-9a-f]{8}-(?P<sha256>[0-9a-f]{64})" + re.escape(SUFFIX))
 _MAY_LACK = frozenset(["probe"])
+_FAULTS = (
+    *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
+    VideoError,
+)
+"""What HDF5 and we ourselves raise for files that are damaged, or made to deceive."""
+_NAMED_YEARS = range(1971, 2200)
+"""A name that says another year was not written by us."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +126,18 @@ def named_time(path: Path) -> int:
 
 
 def sha256_in_name(path: Path) -> str | None:
-    """Return the SHA-256 that a segment's name says its bytes have, None where the name is no segment's."""
+    """Return the SHA-256 that a segment's name says its bytes have, None where the name is no segment's.
+
+    None, too, where the name's time is none, or so far off that no segment could be sorted before or after it.
+    """
     match = _NAME.fullmatch(path.name)
-    return match["sha256"] if match else None
+    if match is None:
+        return None
+    try:
+        year = datetime.strptime(match["moment"], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).year
+    except ValueError:
+        return None
+    return match["sha256"] if year in _NAMED_YEARS else None
 
 
 def open_segment(path: Path) -> Segment:
@@ -218,7 +234,7 @@ def _opened(path: Path, names: Iterable[str] = tuple(DATASETS)) -> Iterator[dict
             yield {name: plain_dataset(file, name, path.stat().st_size) for name in here}
     except FileNotFoundError as error:
         raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, VideoError) as error:
+    except _FAULTS as error:
         raise CacheError(
             f"{path}: this segment can't be read ({reason_of(error)}); run `vqa cache verify --repair`, then "
             "`vqa extract` again"
