@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from vqa.cache.folder import reason_of
 from vqa.cache.segment import Provenance, SegmentRow, open_segment, read_videos, sha256_in_name
 from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
@@ -155,6 +156,14 @@ def test_a_truncated_file_is_named(segment_file, length):
         open_segment(segment_file)
     assert segment_file.name in str(info.value)
     assert "\n" not in str(info.value)
+
+
+def test_of_what_hdf5_says_only_the_system_s_reason_is_told():
+    said = (
+        "Unable to synchronously open file (file read failed: time = Thu Jan  1 00:00:00 1970\n, filename = 'a.h5', "
+        "file descriptor = 5, errno = 5, error message = 'Input/output error', buf = 0x7ffd0, total read size = 8)"
+    )
+    assert reason_of(OSError(5, said)) == reason_of(OSError(said)) == "Input/output error"
 
 
 def test_an_external_link_is_not_followed(tmp_path, segment_file):

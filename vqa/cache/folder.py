@@ -16,6 +16,7 @@ from vqa.errors import CacheError
 from vqa.files import require_regular, sweep_temporaries, sync_folder, write_text
 
 _CHECKSUM = "crc32"
+_SYSTEM_REASON = re.compile(r"errno = \d+, error message = '(?P<reason>[^']+)'")
 
 
 def make_folder(root: Path, folder: Path) -> None:
@@ -49,8 +50,10 @@ def not_writable(path: Path, error: OSError) -> CacheError:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what an exception says on one line; HDF5 writes several."""
+    """Return what an exception says on one line; HDF5 writes several, and the system's reason deep inside."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    inner = _SYSTEM_REASON.search(said)
+    said = inner["reason"] if inner else said
     return " ".join(said.split()).strip('"') or type(error).__name__
 
 
