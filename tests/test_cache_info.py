@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cachefill import fill
 from media import textured_frames, write_video
 from workspaces import tiny_models
 
@@ -24,6 +25,7 @@ from vqa.extract.backends import find_backend, weights_sha256
 from vqa.extract.model import load_network
 from vqa.extract.spec import DECODING_RULES, parse_spec, plan_candidate
 from vqa.pipeline import describe_features, import_table
+from vqa.records import CandidateRecord, fingerprint_of
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -111,6 +113,7 @@ def test_a_video_that_failed_is_told_with_its_reason(run: Run, extracted: Path) 
         (["clip9"], "clip9: is no id of the dataset, no file, and no key in the cache; did you mean clip"),
         (["clip1.mp4", "--models", "classic:sitl"], "the cache holds no 'classic:sitl'; did you mean classic:siti?"),
         (["0123456"], "0123456: is no id of the dataset, no file, and no key in the cache"),
+        (["x" * 300], "x: is no id of the dataset, no file, and no key in the cache; "),
         (["vqa.toml"], "vqa.toml: the cache has no features of it; run `vqa extract`"),
     ],
 )
@@ -136,6 +139,26 @@ def test_digits_that_several_keys_begin_with_are_refused(run: Run, workspace: Pa
         1,
         "Error: c0ffee11: 2 keys begin so (c0ffee11aaaa, c0ffee11bbbb); write more digits\n",
     )
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"spec": [1], "input": "x", "precision": 5, "decoding": [1], "weights_id": 7},
+        {"spec": {"a": {"b": [1, {"c": 2}]}}, "precision": ["a"], "decoding": {"x": [5]}, "generation": True},
+    ],
+)
+def test_details_of_another_form_are_left_out_or_told_as_text(
+    run: Run, tmp_path: Path, details: dict[str, object]
+) -> None:
+    (tmp_path / "vqa.toml").write_text('[dataset]\nvideos = "."\n')
+    (tmp_path / "a.mp4").touch()
+    text = json.dumps(details, sort_keys=True, separators=(",", ":"))
+    fill(tmp_path / "cache", {"c0ffee11" * 8: 1}, record=CandidateRecord("timm:x", fingerprint_of(text), text))
+    status, out, err = run("cache", "info", "c0ffee11", "-C", tmp_path)
+    assert (status, err, "generation" in out, "precision" in out) == (0, "", False, False)
+    assert run("cache", "info", "c0ffee11", "--json", "-C", tmp_path)[0] == 0
+    assert run("cache", "info", "-C", tmp_path)[0] == 0
 
 
 def test_imported_features_tell_their_file(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Which videos failed: append-only, by many writers, the last line wins."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from vqa.cache import ledger as ledger_module
+from vqa.cache.folder import append_line
 from vqa.cache.ledger import Ledger
 from vqa.errors import CacheError
 from vqa.records import EVERY_CANDIDATE, Failure
@@ -62,6 +64,24 @@ def test_a_clock_set_back_does_not_reorder_a_process_own_lines(tmp_path, monkeyp
     monkeypatch.setattr(ledger_module.time, "time_ns", lambda: 5)
     ledger.add(failure(reason="two"))
     assert [each.reason for each in Ledger(tmp_path).open_failures()] == ["two"]
+
+
+def test_a_line_from_a_clock_that_runs_ahead_can_be_resolved(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger_module.time, "time_ns", lambda: 10**19)
+    Ledger(tmp_path).add(failure())
+    monkeypatch.setattr(ledger_module.time, "time_ns", lambda: 10**18)
+    ledger = Ledger(tmp_path)
+    ledger.resolve("k1", "f1", video="clip")
+    assert (ledger.open_failures(), Ledger(tmp_path).open_failures()) == ((), ())
+
+
+def test_a_time_too_long_to_write_the_next_one_is_left_aside(tmp_path):
+    Ledger(tmp_path).add(failure())
+    append_line(
+        tmp_path / "failures" / "a.jsonl", {"written_ns": int("9" * 4300), "failure": asdict(failure())}, sync=False
+    )
+    Ledger(tmp_path).resolve("k1", "f1", video="clip")
+    assert Ledger(tmp_path).open_failures() == ()
 
 
 def test_resolving_cancels_the_pair_and_what_stood_against_the_whole_video(tmp_path):

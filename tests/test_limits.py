@@ -20,6 +20,8 @@ from vqa.extract.container import from_av
 from vqa.extract.decode_worker import WorkerLimits
 from vqa.extract.timeline import read_timeline
 from vqa.extract.workers import DecodeWorkers
+from vqa.pipeline.effort import engine_options
+from vqa.settings import ExtractSettings
 
 ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has these limits")
 TWO_SECONDS = range(10, 210, 4)
@@ -131,6 +133,17 @@ def test_a_limit_no_clock_can_count_is_a_very_long_one(seconds: float) -> None:
         "print(resource.getrlimit(resource.RLIMIT_CPU)[0] >= 2 * 10**6)"
     )
     assert done.stdout == "True\n"
+
+
+@ON_LINUX
+@pytest.mark.parametrize("gigabytes", [2.0**33, 1e308])
+def test_more_memory_than_the_system_can_count_is_very_much(gigabytes: float) -> None:
+    limit = engine_options(ExtractSettings(worker_memory=gigabytes), ()).worker_bytes
+    for extra in (limit, 1 << 80):
+        done = in_a_process(
+            f"worker.limit_memory({extra})\nprint(resource.getrlimit(resource.RLIMIT_DATA)[0] >= 1 << 60)"
+        )
+        assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_what_dies_of_its_cpu_time_is_told_as_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

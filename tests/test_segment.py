@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vqa.cache.segment import Provenance, SegmentRow, open_segment, read_videos
+from vqa.cache.folder import reason_of
+from vqa.cache.segment import Provenance, SegmentRow, open_segment, read_videos, sha256_in_name
 from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
 from vqa.files import sha256_of
@@ -91,6 +92,34 @@ def test_a_key_may_be_any_text(tmp_path):
     assert open_segment(path).keys == ("größe/007 .mp4", "1e5")
 
 
+def test_a_key_wider_than_any_of_ours_is_refused_before_it_is_read(tmp_path):
+    longest = write_segment(tmp_path, PROVENANCE, [row("k" * 1024, features(1))], seconds=0)
+    assert open_segment(longest).keys == ("k" * 1024,)
+    path = write_segment(tmp_path, PROVENANCE, [row("k" * 1025, features(1))], seconds=0)
+    with pytest.raises(CacheError, match=r"can't be read \(its keys are longer than 1024 bytes\)"):
+        open_segment(path)
+
+
+@pytest.mark.parametrize("schema", [np.inf, -np.inf, np.nan])
+def test_a_schema_that_is_no_number_is_refused(segment_file, schema):
+    edit(segment_file, lambda file: file.attrs.__setitem__("schema", schema))
+    with pytest.raises(CacheError, match=r"this segment can't be read \(cannot convert float"):
+        open_segment(segment_file)
+
+
+@pytest.mark.parametrize("moment", ["19710101T000000", "21991231T235959"])
+def test_a_name_from_a_time_of_ours_tells_the_sha256(moment):
+    assert sha256_in_name(Path(f"{moment}.000000000Z-01234567-{'a' * 64}.h5")) == "a" * 64
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["00010101T000000", "19701231T235959", "22000101T000000", "99999999T000000", "20250230T000000", "20250101T240000"],
+)
+def test_a_name_that_says_no_time_of_ours_is_no_segments(moment):
+    assert sha256_in_name(Path(f"{moment}.000000000Z-01234567-{'a' * 64}.h5")) is None
+
+
 def finite(bits):
     """Read bits as float16, those of NaN and infinity with their top exponent bit cleared."""
     return np.where(bits & 0x7C00 == 0x7C00, bits & 0xBFFF, bits).astype(np.uint16).view(np.float16)
@@ -127,6 +156,14 @@ def test_a_truncated_file_is_named(segment_file, length):
         open_segment(segment_file)
     assert segment_file.name in str(info.value)
     assert "\n" not in str(info.value)
+
+
+def test_of_what_hdf5_says_only_the_system_s_reason_is_told():
+    said = (
+        "Unable to synchronously open file (file read failed: time = Thu Jan  1 00:00:00 1970\n, filename = 'a.h5', "
+        "file descriptor = 5, errno = 5, error message = 'Input/output error', buf = 0x7ffd0, total read size = 8)"
+    )
+    assert reason_of(OSError(5, said)) == reason_of(OSError(said)) == "Input/output error"
 
 
 def test_an_external_link_is_not_followed(tmp_path, segment_file):

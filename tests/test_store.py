@@ -287,7 +287,7 @@ def test_a_writer_refuses_another_width(tmp_path):
 def test_a_writer_refuses_what_it_could_not_give_back(tmp_path):
     with open_writer(tmp_path) as writer:
         writer.put("a", features(1), seconds=0)
-        for key in ("", "a\0"):
+        for key in ("", "a\0", "é" * 512 + "k"):
             with pytest.raises(ValueError, match="can't be the key of a video"):
                 writer.put(key, features(1), seconds=0)
         with pytest.raises(TypeError, match="are float32; the cache stores float16"):

@@ -137,6 +137,23 @@ def test_ids_that_do_not_name_each_video_once_are_refused(tmp_path, ids, reason)
     assert refusal(npz(tmp_path, ids=np.array(ids), feat__x=X)) == reason
 
 
+@pytest.mark.parametrize("header", ["id,group,f", "group,id,f"])
+def test_one_very_long_text_does_not_make_a_column_of_its_width(tmp_path, header):
+    message = refusal(text(tmp_path, f"{header}\na,b,1\n{'é' * 1025},c,2\n"))
+    assert message.endswith(f"t.csv, line 3: '{'é' * 20}'... has 1025 characters, more than 1024; shorten it")
+
+
+def test_ids_are_as_long_as_the_keys_made_of_them_may_be(tmp_path):
+    ids = ["é" * 510 + "e.mp4", "a", "c"]
+    assert read(npz(tmp_path, ids=np.array(ids), feat__x=X)).rated.ids == tuple(ids)
+    reason = "the id of row 1 is longer than 1021 bytes; shorten it"
+    assert refusal(npz(tmp_path, ids=np.array(["é" * 511, "a", "c"]), feat__x=X)) == reason
+    np.save(tmp_path / "x.npy", X)
+    listed = text(tmp_path, f"{'k' * 1025}\na\nc\n", "ids.txt")
+    with pytest.raises(TableError, match=r"ids\.txt, line 1: 'k{20}'\.\.\. has 1025 characters, more than 1024"):
+        read(tmp_path / "x.npy", listed)
+
+
 def test_ids_that_look_like_numbers_stay_what_they_are(tmp_path):
     assert read(npz(tmp_path, ids=[3339962845.0, 7.0, 1e15], feat__x=X)).rated.ids == (
         "3339962845",

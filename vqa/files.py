@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -135,8 +137,23 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def require_regular(path: Path) -> None:
+    """Refuse what is no regular file before it is opened: a pipe would be waited for, for ever.
+
+    Raises:
+        OSError: it is none, or is not there.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "is a folder, a pipe or a device, not a file")
+
+
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits.
+
+    Raises:
+        OSError: it can't be read, or is no regular file.
+    """
+    require_regular(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

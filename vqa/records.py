@@ -104,11 +104,21 @@ class CandidateRecord:
         """Return one top-level field of the details, or None."""
         return json.loads(self.details).get(field)
 
+    def text(self, field: str) -> str:
+        """Return one top-level field of the details that is text, empty where it is missing or none."""
+        value = self.detail(field)
+        return value if isinstance(value, str) else ""
+
+    def mapping(self, field: str) -> dict[str, Any]:
+        """Return one top-level field of the details that is a mapping, empty where it is missing or none."""
+        value = self.detail(field)
+        return value if isinstance(value, dict) else {}
+
     @property
     def generation(self) -> int:
         """How often its numbers changed for a reason that no other detail tells; 0 for the first."""
         value = self.detail("generation")
-        return value if isinstance(value, int) else 0
+        return value if type(value) is int else 0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,10 @@ _MOST_CPU_SECONDS = 10**9
 """Linux counts nanoseconds and would take a much larger limit for a small one."""
 
 
+MOST_BYTES = 1 << 60
+"""More than any machine has; the system's own numbers end at 64 bits."""
+
+
 def limit_memory(extra_bytes: int) -> None:
     """Let this process ask for so many bytes beside those it has; what asks for more fails by itself."""
     lines = _STATUS.read_text().splitlines() if _STATUS.is_file() else []
@@ -19,7 +23,7 @@ def limit_memory(extra_bytes: int) -> None:
     if held:
         import resource
 
-        _set_soft(resource.RLIMIT_DATA, int(held[0]) * 1024 + extra_bytes)
+        _set_soft(resource.RLIMIT_DATA, int(held[0]) * 1024 + min(extra_bytes, MOST_BYTES))
 
 
 def limit_cpu(seconds: float) -> None:
@@ -44,7 +48,7 @@ def limit_written(file_bytes: int) -> None:
     if sys.platform.startswith("linux"):
         import resource
 
-        _set_soft(resource.RLIMIT_FSIZE, file_bytes)
+        _set_soft(resource.RLIMIT_FSIZE, min(file_bytes, MOST_BYTES))
 
 
 def _set_soft(kind: int, limit: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.cache.arrayfiles import MAX_BYTES, NamedArrays
+from vqa.cache.key import MAX_KEY_BYTES
 from vqa.cache.tablenames import SET_PREFIX, TableNames, is_id_name
 from vqa.errors import TableError
 from vqa.escaping import from_csv
@@ -27,6 +28,7 @@ PLAIN_SET = "columns"
 
 _RATING = re.compile(r"(d?mos|std|sos|scores?|ratings?|votes?|\w*subjects?)", re.IGNORECASE)
 """Beginnings of column names that speak of ratings: such columns are no features unless they are asked for."""
+_SHOWN = 20
 _MISSING = frozenset(["", "na", "n/a", "nan", "null", "none"])
 
 
@@ -56,7 +58,7 @@ def read_csv(file: Path, names: TableNames) -> NamedArrays:
     lines = _read_lines(file)
     special = {what: names.find(what, lines.header, file) for what in ("id", "mos", "group", "split")}
     places = {name: lines.header.index(name) for name in special.values() if name is not None}
-    arrays: dict[str, NDArray[Any]] = {name: _text_column(lines, place) for name, place in places.items()}
+    arrays: dict[str, NDArray[Any]] = {name: _text_column(lines, place, file) for name, place in places.items()}
     if special["mos"] is not None:
         arrays[special["mos"]] = _mos_column(lines, places[special["mos"]], file)
     others = [place for place, name in enumerate(lines.header) if name not in places]
@@ -75,10 +77,12 @@ def read_id_list(file: Path) -> list[str] | None:
     Raises:
         TableError: the file can't be read.
     """
-    lines = [cells for _, cells in _read_cells(file)]
-    if any(len(cells) > 1 for cells in lines):
+    lines = _read_cells(file)
+    if any(len(cells) > 1 for _, cells in lines):
         return None
-    ids = [cells[0] for cells in lines]
+    for number, cells in lines:
+        _check_length(cells[0], number, file)
+    ids = [cells[0] for _, cells in lines]
     return ids[1:] if is_id_name(ids[0]) else ids
 
 
@@ -122,8 +126,19 @@ def _read_cells(file: Path) -> list[tuple[int, list[str]]]:
     return lines
 
 
-def _text_column(lines: _Lines, place: int) -> NDArray[Any]:
+def _text_column(lines: _Lines, place: int, file: Path) -> NDArray[Any]:
+    for number, cells in lines.rows:
+        _check_length(cells[place], number, file)
     return np.array([cells[place] for _, cells in lines.rows], dtype=str)
+
+
+def _check_length(text: str, number: int, file: Path) -> None:
+    """Refuse a text that a whole column would be padded to."""
+    if len(text) > MAX_KEY_BYTES:
+        raise TableError(
+            f"{file}, line {number}: {text[:_SHOWN]!r}... has {len(text)} characters, more than {MAX_KEY_BYTES}; "
+            "shorten it"
+        )
 
 
 def _mos_column(lines: _Lines, place: int, file: Path) -> NDArray[np.float64]:

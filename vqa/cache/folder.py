@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from vqa.errors import CacheError
-from vqa.files import make_folders, sweep_temporaries, sync_folder, write_text
+from vqa.files import make_folders, require_regular, sweep_temporaries, sync_folder, write_text
 
 _CHECKSUM = "crc32"
+_SYSTEM_REASON = re.compile(r"errno = \d+, error message = '(?P<reason>[^']+)'")
 
 
 def make_folder(root: Path, folder: Path) -> None:
@@ -51,8 +52,10 @@ def not_writable(path: Path, error: OSError) -> CacheError:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what an exception says on one line; HDF5 writes several."""
+    """Return what an exception says on one line; HDF5 writes several, and the system's reason deep inside."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    inner = _SYSTEM_REASON.search(said)
+    said = inner["reason"] if inner else said
     return " ".join(said.split()).strip('"') or type(error).__name__
 
 
@@ -70,19 +73,21 @@ def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
         sync: Whether to return only when the line is on the disk.
 
     Raises:
-        OSError: the file can't be written.
+        OSError: the file can't be written, or is no regular file.
     """
     line = json.dumps({**values, _CHECKSUM: _checksum(values)}, separators=(",", ":")) + "\n"
     if file.is_symlink():  # in a cache from elsewhere it could lead to any file of ours
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    is_new = sync and not file.exists()
+    is_new = not file.exists()
+    if not is_new:
+        require_regular(file)
     with file.open("ab", buffering=0) as stream:
         written = stream.write(line.encode("ascii"))
         if written != len(line):  # a disk that becomes full says so no other way
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if sync:
             os.fsync(stream.fileno())
-    if is_new:
+    if sync and is_new:
         sync_folder(file.parent)
 
 
@@ -95,6 +100,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
         CacheError: the file is there and can't be read.
     """
     try:
+        require_regular(file)
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:
         return

@@ -12,6 +12,8 @@ from vqa.cache.folder import append_line, make_folder, read_lines, reason_of
 from vqa.errors import CacheError, VideoError
 from vqa.files import sha256_of, without_video_suffix
 
+MAX_KEY_BYTES = 1024
+"""Keys lie in columns as wide as the longest: one very long key would make a small file fill the memory."""
 _MEMO = "keys.jsonl"
 
 

@@ -14,6 +14,8 @@ from vqa.errors import CacheError
 from vqa.records import EVERY_CANDIDATE, Failure
 
 _FOLDER = "failures"
+_MOST_NS = 1 << 80
+"""A time above that is none: Python reads longer numbers than it writes."""
 _FIELDS = frozenset(field.name for field in fields(Failure))
 
 
@@ -90,7 +92,8 @@ class Ledger:
 
     def _state(self) -> dict[tuple[str, str, str], Failure]:
         if self._open is None:
-            self._open = _replay(self.root / _FOLDER)
+            self._open, latest_ns = _replay(self.root / _FOLDER)
+            self._last_ns = max(self._last_ns, latest_ns)
         return self._open
 
     def _append(self, line: dict[str, Any]) -> None:
@@ -98,7 +101,7 @@ class Ledger:
         if self._file is None:
             make_folder(self.root, self.root / _FOLDER)
             self._file = self.root / _FOLDER / f"{host_name()}-{os.getpid()}-{time.time_ns()}.jsonl"
-        self._last_ns = max(self._last_ns + 1, time.time_ns())  # a clock set back must not reorder one's own lines
+        self._last_ns = max(self._last_ns + 1, time.time_ns())  # a clock set back, or ahead elsewhere, reorders nothing
         try:
             append_line(self._file, {"written_ns": self._last_ns, **line}, sync=True)
         except OSError as error:
@@ -107,17 +110,24 @@ class Ledger:
         _apply(state, line)
 
 
-def _replay(folder: Path) -> dict[tuple[str, str, str], Failure]:
-    """Return the failures left open by all lines of all writers, in the order of writing."""
+def _replay(folder: Path) -> tuple[dict[tuple[str, str, str], Failure], int]:
+    """Return the failures left open by all lines of all writers, in the order of writing, and the last line's time."""
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix == ".jsonl") if folder.exists() else []
     except OSError as error:
         raise CacheError(f"{folder}: can't be read ({reason_of(error)}); check its permissions") from error
-    lines = [line for file in files for line in read_lines(file) if isinstance(line.get("written_ns"), int)]
+    lines = [line for file in files for line in read_lines(file) if _has_time(line)]
     state: dict[tuple[str, str, str], Failure] = {}
-    for line in sorted(lines, key=lambda line: int(line["written_ns"])):
+    lines.sort(key=lambda line: int(line["written_ns"]))
+    for line in lines:
         _apply(state, line)
-    return state
+    return state, int(lines[-1]["written_ns"]) if lines else 0
+
+
+def _has_time(line: dict[str, Any]) -> bool:
+    """Return whether a line says when it was written, in a number that a later line can still be above."""
+    written_ns = line.get("written_ns")
+    return isinstance(written_ns, int) and written_ns < _MOST_NS
 
 
 def _apply(state: dict[tuple[str, str, str], Failure], line: dict[str, Any]) -> None:

@@ -28,8 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.cache.folder import reason_of
+from vqa.cache.key import MAX_KEY_BYTES
 from vqa.cache.plain import DATASETS, plain_attributes, plain_dataset
 from vqa.errors import CacheError, VideoError
+from vqa.files import require_regular
 from vqa.records import CandidateRecord, ImportedFeatures, VideoFeatures
 
 SCHEMA = 2
@@ -43,8 +45,15 @@ class SegmentGoneError(CacheError):
     """A segment that was listed is no longer there: it was merged into another one, or its candidate was dropped."""
 
 
-_NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-[0-9a-f]{8}-(?P<sha256>[0-9a-f]{64})" + re.escape(SUFFIX))
+_NAME = re.compile(r"(?P<moment>[0-9]{8}T[0-9]{6})\.[0-9]{9}Z-[0-9a-f]{8}-(?P<sha256>[0-9a-f]{64})" + re.escape(SUFFIX))
 _MAY_LACK = frozenset(["probe"])
+_FAULTS = (
+    *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
+    VideoError,
+)
+"""What HDF5 and we ourselves raise for files that are damaged, or made to deceive."""
+_NAMED_YEARS = range(1971, 2200)
+"""A name that says another year was not written by us."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +126,18 @@ def named_time(path: Path) -> int:
 
 
 def sha256_in_name(path: Path) -> str | None:
-    """Return the SHA-256 that a segment's name says its bytes have, None where the name is no segment's."""
+    """Return the SHA-256 that a segment's name says its bytes have, None where the name is no segment's.
+
+    None, too, where the name's time is none, or so far off that no segment could be sorted before or after it.
+    """
     match = _NAME.fullmatch(path.name)
-    return match["sha256"] if match else None
+    if match is None:
+        return None
+    try:
+        year = datetime.strptime(match["moment"], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).year
+    except ValueError:
+        return None
+    return match["sha256"] if year in _NAMED_YEARS else None
 
 
 def open_segment(path: Path) -> Segment:
@@ -134,6 +152,8 @@ def open_segment(path: Path) -> Segment:
             raise ValueError(f"schema {attributes['schema']}, this version of vqa reads {SCHEMA}")
         text = {name: _text(attributes[name]) for name in ("name", "fingerprint", "candidate", "weights_sha256")}
         json.loads(text["candidate"]).items()
+        if datasets["keys"].dtype.itemsize > MAX_KEY_BYTES:
+            raise ValueError(f"its keys are longer than {MAX_KEY_BYTES} bytes")
         keys = tuple(key.decode("utf-8") for key in datasets["keys"][()].tolist())
         offsets, created_ns = np.asarray(datasets["offsets"][()]), np.asarray(datasets["created_ns"][()])
         source = _source(_text(attributes["source"])) if "source" in attributes else None
@@ -207,13 +227,14 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
 def _opened(path: Path, names: Iterable[str] = tuple(DATASETS)) -> Iterator[dict[str, h5py.Dataset]]:
     """Give datasets of a segment; whatever is wrong with the file, inside the block too, becomes a CacheError."""
     try:
+        require_regular(path)
         # Without HDF5's locks: the file never changes, and read-only disks and network folders refuse them.
         with h5py.File(path, "r", locking=False) as file:
             here = [name for name in names if name not in _MAY_LACK or name in file]
             yield {name: plain_dataset(file, name, path.stat().st_size) for name in here}
     except FileNotFoundError as error:
         raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, VideoError) as error:
+    except _FAULTS as error:
         raise CacheError(
             f"{path}: this segment can't be read ({reason_of(error)}); run `vqa cache verify --repair`, then "
             "`vqa extract` again"

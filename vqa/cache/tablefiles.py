@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vqa.cache.arrayfiles import ARRAY_SUFFIXES, NamedArrays, plain_text, read_arrays
 from vqa.cache.csvfiles import CSV_SUFFIXES, PLAIN_SET, read_csv, read_id_list
+from vqa.cache.key import MAX_KEY_BYTES, id_key
 from vqa.cache.tablenames import SET_PREFIX, TableNames, listing, set_name
 from vqa.errors import TableError
 from vqa.files import without_video_suffix
@@ -171,6 +172,8 @@ def _check_ids(file: Path, ids: Sequence[str]) -> None:
     for row, video in enumerate(ids, start=1):
         if not video or not video.isprintable():
             raise TableError(f"{file}: the id of row {row} is {video!r}; every row needs one of printable text")
+        if len(id_key(video).encode()) > MAX_KEY_BYTES:
+            raise TableError(f"{file}: the id of row {row} is longer than {MAX_KEY_BYTES - 3} bytes; shorten it")
         stem = without_video_suffix(video)
         if owners.get(stem) == video:
             raise TableError(f"{file}: id {video!r} stands twice; keep one row for each video")

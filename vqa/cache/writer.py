@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from vqa.cache.folder import make_folder
+from vqa.cache.key import MAX_KEY_BYTES
 from vqa.cache.segment import Provenance, SegmentRow
 from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
@@ -58,7 +59,7 @@ class SegmentWriter:
         """Take one video's features; they are on the disk at the latest when the writer is closed.
 
         Args:
-            key: The video's key; any text but an empty one or one with a NUL, which HDF5 would cut off.
+            key: The video's key; text of 1 to `MAX_KEY_BYTES` bytes in UTF-8, without NUL, which HDF5 would cut off.
             features: Rows of float16 features.
             seconds: Time the model spent on this video.
 
@@ -67,7 +68,7 @@ class SegmentWriter:
             ValueError: the key can't be stored.
             TypeError: the features are not float16.
         """
-        if not key.encode("utf-8") or "\0" in key:
+        if not 0 < len(key.encode("utf-8")) <= MAX_KEY_BYTES or "\0" in key:
             raise ValueError(f"{key!r} can't be the key of a video")
         if features.values.dtype != np.float16:
             raise TypeError(f"features of video {key} are {features.values.dtype}; the cache stores float16")

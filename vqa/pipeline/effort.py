@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vqa.extract.options import EngineOptions
+from vqa.rlimits import MOST_BYTES
 from vqa.settings import ExtractSettings
 from vqa.workspace import FILE_NAME, open_workspace
 
@@ -23,7 +24,7 @@ def engine_options(settings: ExtractSettings, devices: tuple[torch.device, ...])
         workers=settings.workers,
         video_seconds=settings.video_seconds,
         max_duration_seconds=settings.max_duration_seconds,
-        worker_bytes=int(settings.worker_memory * (1 << 30)),
+        worker_bytes=int(min(settings.worker_memory * (1 << 30), MOST_BYTES)),
         devices=devices,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import re
 from collections import Counter
@@ -146,7 +147,7 @@ class _Finder:
         row = self.rows.get(video) or self._by_stem.get(without_video_suffix(video))
         if row is not None:
             return (id_key(row.id), *(() if row.path is None else (self._key_of(row.path),)))
-        if Path(video).is_file() or self.memo.last_key(Path(video)) is not None:
+        if _is_file(Path(video)) or self.memo.last_key(Path(video)) is not None:
             return (self._key_of(Path(video)),)
         return (self._complete(video),)
 
@@ -182,6 +183,16 @@ class _Finder:
         return found[0]
 
 
+def _is_file(path: Path) -> bool:
+    """Return whether there is such a file; a text too long to be a name names none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
 def _origin(video: str, key: str, memo: KeyMemo, store: FeatureStore, stored: StoredCandidate) -> FeatureOrigin:
     segment, position = store.locate(stored.record.fingerprint, key)
     provenance = segment.provenance
@@ -194,11 +205,11 @@ def _origin(video: str, key: str, memo: KeyMemo, store: FeatureStore, stored: St
         fingerprint=record.fingerprint,
         generation=record.generation,
         weights_sha256=provenance.weights_sha256,
-        weights_id=record.detail("weights_id") or "",
-        precision=record.detail("precision") or "",
-        spec=record.detail("spec") or {},
-        input=record.detail("input") or {},
-        decoding=record.detail("decoding") or {},
+        weights_id=record.text("weights_id"),
+        precision=record.text("precision"),
+        spec=record.mapping("spec"),
+        input=record.mapping("input"),
+        decoding={name: str(rule) for name, rule in record.mapping("decoding").items()},
         versions=provenance.versions,
         created=datetime.fromtimestamp(int(segment.created_ns[position]) // 10**9, UTC).isoformat(),
         segment=segment.path,

@@ -41,6 +41,10 @@ def _check_model(entry: Mapping[str, Any]) -> None:
         return
     details, spec = entry["details"], entry["details"]["spec"]
     _require(isinstance(entry["weights_sha256"], str), "weights_sha256")
+    versions = entry.get("versions", {})
+    _require(all(isinstance(version, str) for version in versions.values()), "versions")
+    generation = details.get("generation", 0)
+    _require(type(generation) is int and generation >= 0, "generation")
     _require(details["precision"] in _PRECISIONS, "precision")
     _require(spec.keys() <= {field.name for field in fields(ModelSpec)}, "spec")
     numbers = {"frames": _MOST_FRAMES, "clips": _MOST_FRAMES}
