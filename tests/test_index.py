@@ -1,5 +1,7 @@
 """The index answers as the segments would, and is left aside where it is damaged, old or absurd."""
 
+import os
+
 import numpy as np
 import pytest
 from cachefill import FINGERPRINT, fill, held, segments
@@ -127,3 +129,16 @@ def test_a_folder_that_can_not_be_written_to_goes_without(cache, monkeypatch):
     monkeypatch.setattr(index_module, "written_whole", lambda target: (_ for _ in ()).throw(OSError(30, "read-only")))
     assert len(FeatureStore(cache).keys(FINGERPRINT)) == 40
     assert not index_file(cache).exists()
+
+
+def test_keys_that_differ_much_in_length_get_no_index(tmp_path):
+    fill(tmp_path, {"x" * 1000: 1, **{f"k{n}": n for n in range(40)}}, max_videos=1)
+    FeatureStore(tmp_path).keys(FINGERPRINT)
+    assert not list(tmp_path.rglob(".index"))
+
+
+def test_a_pipe_in_place_of_the_index_holds_no_one(cache, opened):
+    index_file(cache).unlink()
+    os.mkfifo(index_file(cache))
+    assert len(FeatureStore(cache).keys(FINGERPRINT)) == 40
+    assert len(opened) == 40

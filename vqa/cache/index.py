@@ -23,16 +23,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from vqa.cache.segment import Provenance, Segment, Source, check_segment
-from vqa.files import written_whole
+from vqa.files import require_regular, written_whole
 from vqa.records import CandidateRecord
 
 _NAME = ".index"
 _SCHEMA = "1"
+_MOST_PADDING = 4
 _TENSORS = ("names", "keys", "counts", "offsets", "created_ns", "seconds", "width", "bytes", "origins", "provenances")
 
 
 def write_index(folder: Path, segments: Sequence[Segment]) -> None:
-    """Write a folder's index, whole or not at all; a folder that can't be written to goes without."""
+    """Write a folder's index, whole or not at all; a folder that can't be written to goes without.
+
+    So does one whose keys differ much in length: here all take as much as the longest.
+    """
+    lengths = [len(key) for segment in segments for key in segment.keys]
+    if max(lengths) * len(lengths) > _MOST_PADDING * sum(lengths):
+        return
     origins: dict[str, int] = {}
     numbers = [origins.setdefault(_packed(segment.provenance), len(origins)) for segment in segments]
     tensors: dict[str, NDArray[Any]] = {
@@ -83,6 +90,7 @@ def forget_index(folder: Path) -> None:
 def _load(file: Path) -> dict[str, NDArray[Any]]:
     """Return the tensors of an index, none where it is missing, damaged or of another schema."""
     try:
+        require_regular(file)
         with safe_open(file, framework="numpy") as opened:
             metadata = opened.metadata() or {}
             if metadata.get("schema") != _SCHEMA:
