@@ -29,6 +29,8 @@ from vqa.records import CandidateRecord
 _NAME = ".index"
 _SCHEMA = "1"
 _MOST_PADDING = 4
+_FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+"""What the content of a forged index raises."""
 _TENSORS = ("names", "keys", "counts", "offsets", "created_ns", "seconds", "width", "bytes", "origins", "provenances")
 
 
@@ -96,7 +98,7 @@ def _load(file: Path) -> dict[str, NDArray[Any]]:
             if metadata.get("schema") != _SCHEMA:
                 return {}
             tensors = {name: opened.get_tensor(name) for name in _TENSORS}
-    except (OSError, SafetensorError, ValueError, TypeError, AttributeError):
+    except (OSError, SafetensorError, *_FAULTS):
         return {}
     return tensors if _digest(tensors) == metadata.get("sha256") else {}
 
