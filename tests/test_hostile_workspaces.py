@@ -158,16 +158,18 @@ def test_a_line_is_not_appended_through_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_a_candidate_that_is_a_link_is_dropped_and_what_it_leads_to_stays(folder: Path, run: Run) -> None:
+def test_a_candidate_that_is_a_link_is_refused_and_what_it_leads_to_stays(folder: Path, run: Run) -> None:
+    name = json.loads(run("cache", "info", "--json", "-C", folder)[1])["candidates"][0]["record"]["name"]
     candidate = next(path for path in (folder / "cache").iterdir() if path.is_dir() and "-" in path.name)
     elsewhere = folder.parent / candidate.name
     candidate.rename(elsewhere)
     candidate.symlink_to(elsewhere)
     before = snapshot(elsewhere)
-    name = json.loads(run("cache", "info", "--json", "-C", folder)[1])["candidates"][0]["record"]["name"]
-    assert run("cache", "drop", name, "-C", folder)[0] == 0
+    for chore in (("drop", name), ("verify", "--repair"), ("compact",)):
+        status, _, err = run("cache", *chore, "-C", folder)
+        assert status == 1
+        assert "is a link, and links in a cache are not followed; put the folder itself there" in err
     assert snapshot(elsewhere) == before
-    assert not [path for path in (folder / "cache").iterdir() if path.is_symlink()]
 
 
 def test_ids_that_are_paths_or_commands_never_become_either(tmp_path: Path, run: Run) -> None:

@@ -71,6 +71,6 @@ def test_what_is_no_file_in_place_of_a_segment_is_one_short_line_and_is_repaired
         sha256_of(path)
     report = verify_cache(tmp_path, repair=True)
     assert [(damage.kind, damage.reason) for damage in report.damages] == [
-        ("bytes", f"the file can't be read ({NO_FILE})")
+        ("form", f"the file can't be read ({NO_FILE})")
     ]
     assert (report.good, path.exists()) == (True, False)

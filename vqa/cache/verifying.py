@@ -134,6 +134,8 @@ def examine(path: Path, fingerprint: str, oldest: Segment | None = None) -> tupl
     except (FileNotFoundError, SegmentGoneError):
         return None, []
     except OSError as error:
+        if error.errno == errno.EINVAL:  # no regular file
+            return None, [Damage(path, "form", f"the file can't be read ({reason_of(error)})")]
         return None, [Damage(path, UNREAD, f"the file can't be read ({reason_of(error)}); check the disk")]
     except CacheError as error:
         segment, form = None, str(error.__cause__ or error)
