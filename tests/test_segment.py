@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from vqa.cache.folder import reason_of
-from vqa.cache.segment import Provenance, SegmentRow, open_segment, read_videos, sha256_in_name
+from vqa.cache.segment import Provenance, SegmentGoneError, SegmentRow, open_segment, read_videos, sha256_in_name
 from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
 from vqa.files import sha256_of
@@ -255,3 +255,13 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(CacheError, match="No space left on device"):
         write_segment(tmp_path, PROVENANCE, [row("a", features(1))], seconds=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_that_goes_while_it_is_opened_is_gone_not_damaged(segment_file, monkeypatch):
+    def vanish(*arguments, **options):
+        segment_file.unlink()
+        raise OSError("Unable to synchronously open file (can't retrieve stat info for file)")
+
+    monkeypatch.setattr("h5py.File", vanish)
+    with pytest.raises(SegmentGoneError, match="this segment is gone; run the command again"):
+        open_segment(segment_file)

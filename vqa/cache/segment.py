@@ -232,9 +232,9 @@ def _opened(path: Path, names: Iterable[str] = tuple(DATASETS)) -> Iterator[dict
         with h5py.File(path, "r", locking=False) as file:
             here = [name for name in names if name not in _MAY_LACK or name in file]
             yield {name: plain_dataset(file, name, path.stat().st_size) for name in here}
-    except FileNotFoundError as error:
-        raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
     except _FAULTS as error:
+        if not path.exists():  # HDF5 says so in more ways than one, when the file goes while it is opened
+            raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
         raise CacheError(
             f"{path}: this segment can't be read ({reason_of(error)}); run `vqa cache verify --repair`, then "
             "`vqa extract` again"
