@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from vqa.cache.compaction import compact_cache
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore
 from vqa.files import sha256_of
-from vqa.records import EVERY_CANDIDATE, CandidateRecord, Failure, VideoFeatures
+from vqa.records import EVERY_CANDIDATE, CandidateRecord, Failure, VideoFeatures, fingerprint_of
 
+DETAILS = {"trap:first": '{"frames":2}', "trap:second": '{"frames":3}'}
 CANDIDATES = {
-    "aaaaaaaaaaaa": CandidateRecord("trap:first", "aaaaaaaaaaaa", '{"frames":2}'),
-    "bbbbbbbbbbbb": CandidateRecord("trap:second", "bbbbbbbbbbbb", '{"frames":2}'),
+    fingerprint_of(details): CandidateRecord(name, fingerprint_of(details), details)
+    for name, details in DETAILS.items()
 }
 KEYS = ("k0", "k1", "k2", "k3")
 VIDEOS = ("v0", "v1", "v2")
@@ -44,7 +46,7 @@ def make_videos(folder: Path) -> list[Path]:
 
 
 def work(cache: Path, videos: Iterable[Path], acknowledge: Acknowledge) -> None:
-    """Fill a cache with whatever it lacks; segments hold two videos."""
+    """Fill a cache with whatever it lacks, and compact it; segments hold two videos."""
     memo, ledger, store = KeyMemo(cache), Ledger(cache), FeatureStore(cache)
     for video in videos:
         memo.key(video)
@@ -60,6 +62,7 @@ def work(cache: Path, videos: Iterable[Path], acknowledge: Acknowledge) -> None:
             if not ledger.failed(f"key of {video}", fingerprint):
                 ledger.add(failure(video))
                 acknowledge(("failure", video))
+    compact_cache(cache)
 
 
 def check(cache: Path, videos: Iterable[Path], promised: Iterable[tuple[str, ...]]) -> None:
