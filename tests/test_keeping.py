@@ -65,7 +65,7 @@ def test_verify_says_it_in_json_too(workspace, run):
 def test_compact_says_what_there_was_and_is(workspace, run):
     status, out, _ = run("cache", "compact", "-C", workspace)
     assert status == 0
-    assert ": 5 segments (" in out
+    assert ": 5 segment(s) (" in out
     assert ") are now 2 (" in out
     assert held(workspace / "cache") == {"a": 1, "b": 2, "c": 3}
 

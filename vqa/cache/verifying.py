@@ -171,7 +171,8 @@ def _bad_features(segment: Segment) -> Iterator[Damage]:
                 read_videos(segment, [position])
             except CacheError as error:
                 cause = error.__cause__ or error
-                reason = str(cause) if isinstance(cause, VideoError) else f"can't be read ({reason_of(error)})"
+                told = reason_of(cause) if isinstance(cause, Exception) else str(cause)
+                reason = told if isinstance(cause, VideoError) else f"can't be read ({told})"
                 yield Damage(segment.path, "features", reason, key, int(segment.offsets[position]))
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vqa.pipeline import DropReport
 
 _SHOWN = 20
+_TELLING = 40
 
 
 def print_verification(report: Verification) -> None:
@@ -33,12 +34,17 @@ def print_verification(report: Verification) -> None:
         say("Run `vqa cache verify --repair` to move them away, then `vqa extract` to compute just their videos again")
 
 
+def _short(name: str) -> str:
+    """Return a segment's name without most of its SHA-256; time and token tell it from all others."""
+    return f"{name[:_TELLING]}..." if len(name) > _TELLING + 3 else name
+
+
 def _print_damages(damages: tuple[Damage, ...]) -> None:
     if not damages:
         return
     rows = [
         (
-            f"{damage.path.parent.name}/{damage.path.name}",
+            f"{damage.path.parent.name}/{_short(damage.path.name)}",
             damage.kind,
             "-" if damage.row is None else str(damage.row),
             damage.key[:16] or "-",
@@ -54,7 +60,7 @@ def _print_damages(damages: tuple[Damage, ...]) -> None:
 def print_compaction(report: Compaction) -> None:
     """Print how many segments there were and are."""
     say(
-        f"{report.root}: {report.segments_before} segments ({report.bytes_before / 1e6:.2f} MB) are now "
+        f"{report.root}: {report.segments_before} segment(s) ({report.bytes_before / 1e6:.2f} MB) are now "
         f"{report.segments_after} ({report.bytes_after / 1e6:.2f} MB)"
     )
     if report.swept:
