@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from vqa.cache.folder import reason_of
 from vqa.cache.index import read_index, write_index
-from vqa.cache.segment import SUFFIX, Segment, SegmentGoneError, open_segment
+from vqa.cache.segment import MENDING, SUFFIX, Segment, SegmentGoneError, open_segment
 from vqa.errors import CacheError
 
 FOLDER_NAME = re.compile(r".+-(?P<fingerprint>[0-9A-Za-z]{6,64})")
 """Of a candidate: readable, then its fingerprint."""
-MENDING = "run `vqa cache verify --repair`, then `vqa extract` again"
-"""The next step where a segment is damaged."""
 
 _TRIES = 10
 _WORTH_AN_INDEX = 32

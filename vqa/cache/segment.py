@@ -37,6 +37,8 @@ from vqa.records import CandidateRecord, ImportedFeatures, VideoFeatures
 SCHEMA = 2
 """Raised by hand when the layout changes."""
 SUFFIX = ".h5"
+MENDING = "run `vqa cache verify --repair`, then `vqa extract` again"
+"""The next step where a segment is damaged."""
 
 Features = VideoFeatures | ImportedFeatures
 
@@ -235,10 +237,7 @@ def _opened(path: Path, names: Iterable[str] = tuple(DATASETS)) -> Iterator[dict
     except _FAULTS as error:
         if not path.exists():  # HDF5 says so in more ways than one, when the file goes while it is opened
             raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
-        raise CacheError(
-            f"{path}: this segment can't be read ({reason_of(error)}); run `vqa cache verify --repair`, then "
-            "`vqa extract` again"
-        ) from error
+        raise CacheError(f"{path}: this segment can't be read ({reason_of(error)}); {MENDING}") from error
 
 
 def feature_type(provenance: Provenance) -> type[np.floating]:

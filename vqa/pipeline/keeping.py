@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ from vqa.cache.ledger import Ledger
 from vqa.cache.segment import Segment
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.cache.verifying import Verification, verify_cache
-from vqa.errors import CacheMissError
 from vqa.extract.probe import beyond_rounding
 from vqa.pipeline.progress import SILENT, Progress
+from vqa.pipeline.provenance import named_candidates
 from vqa.workspace import open_workspace
 
 
@@ -78,21 +77,12 @@ def drop_features(models: Sequence[str], *, folder: Path) -> DropReport:
         WorkspaceError, CacheError: the workspace or its cache can't be read or written.
     """
     root = open_workspace(folder).cache_dir
-    held = FeatureStore(root).candidates()
-    for pattern in models:
-        if not any(_is_named(stored, pattern) for stored in held):
-            names = ", ".join(dict.fromkeys(stored.record.name for stored in held)) or "nothing"
-            raise CacheMissError(f"the cache holds no {pattern!r}, but {names}; nothing was dropped, correct the name")
-    dropped = tuple(stored for stored in held if any(_is_named(stored, pattern) for pattern in models))
+    dropped = named_candidates(FeatureStore(root).candidates(), models)
     ledger, failures = Ledger(root), 0
     for stored in dropped:
         drop_candidate(root, stored.record.fingerprint)
         failures += ledger.forget(stored.record.fingerprint)
     return DropReport(root, dropped, failures)
-
-
-def _is_named(stored: StoredCandidate, pattern: str) -> bool:
-    return pattern == stored.record.fingerprint or fnmatchcase(stored.record.name, pattern)
 
 
 def _told(progress: Progress, step: str) -> Callable[[int, int], None]:
