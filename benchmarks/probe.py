@@ -175,8 +175,8 @@ def linear_chroma(candidate: Candidate, network: nn.Module) -> NDArray[np.float3
 def without_a_frame(candidate: Candidate, network: nn.Module) -> NDArray[np.float32]:
     """Lose the clip's first frame."""
 
-    def lossy(path: Path, *, max_pixels: int) -> object:
-        whole = read_timeline(path, max_pixels=max_pixels)
+    def lossy(path: Path, **limits: float) -> object:
+        whole = read_timeline(path, **limits)
         return replace(whole, pts=whole.pts[1:], keys=np.empty(0, np.intp))
 
     with mock.patch.object(decoding, "read_timeline", lossy):
