@@ -24,10 +24,15 @@ def features(value: float, *, rows: int = 2, width: int = 3) -> VideoFeatures:
 
 
 def open_writer(
-    root: Path, record: CandidateRecord = RECORD, *, torch: str = "2.9", max_videos: int = 64
+    root: Path,
+    record: CandidateRecord = RECORD,
+    *,
+    torch: str = "2.9",
+    weights: str = "f" * 64,
+    max_videos: int = 64,
 ) -> SegmentWriter:
     return FeatureStore(root).writer(
-        record, weights_sha256="f" * 64, versions={"torch": torch}, probe=(1.0, 2.0), max_videos=max_videos
+        record, weights_sha256=weights, versions={"torch": torch}, probe=(1.0, 2.0), max_videos=max_videos
     )
 
 
@@ -38,9 +43,10 @@ def fill(
     record: CandidateRecord = RECORD,
     max_videos: int = 64,
     torch: str = "2.9",
+    weights: str = "f" * 64,
 ) -> None:
     """Write one video for each key, whose features are all the value; `max_videos` to a segment."""
-    with open_writer(root, record, torch=torch, max_videos=max_videos) as writer:
+    with open_writer(root, record, torch=torch, weights=weights, max_videos=max_videos) as writer:
         for key, value in values.items():
             writer.put(key, features(value), seconds=0.5)
 
