@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -75,13 +77,26 @@ def start(
         streams: Further options of the process, pipes for stdout and stderr if nothing else is said.
         orders: See `trap`.
     """
-    return subprocess.Popen(
-        command(folder, *arguments, models=models),
-        env=environment(folder, **orders),
-        text=True,
-        start_new_session=True,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
-    )
+    with nothing_ignored():
+        return subprocess.Popen(
+            command(folder, *arguments, models=models),
+            env=environment(folder, **orders),
+            text=True,
+            start_new_session=True,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+        )
+
+
+@contextlib.contextmanager
+def nothing_ignored() -> Iterator[None]:
+    """Let processes started in the block heed every signal; a shell that runs the tests behind it ignores some."""
+    asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in asking}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
