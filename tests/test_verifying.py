@@ -226,3 +226,17 @@ def test_links_in_a_cache_lead_no_repair_out_of_it(cache, tmp_path_factory, plac
         verify_cache(cache, repair=True)
     assert [file.name for file in outside.iterdir()] == ["mine.h5"]
     assert path.exists()
+
+
+def test_a_segment_that_is_merged_away_while_it_is_read_is_not_called_damaged(cache, monkeypatch):
+    path = segments(cache)[0]
+    real = verifying_module.open_segment
+
+    def open_and_lose(file):
+        segment = real(file)
+        if file == path:
+            path.unlink()
+        return segment
+
+    monkeypatch.setattr(verifying_module, "open_segment", open_and_lose)
+    assert verify_cache(cache).damages == ()

@@ -147,6 +147,16 @@ def require_regular(path: Path) -> None:
         raise OSError(errno.EINVAL, "is a folder, a pipe or a device, not a file")
 
 
+def refuse_link(path: Path) -> None:
+    """Refuse a link where something of ours is to be written: in a cache from elsewhere it could lead anywhere.
+
+    Raises:
+        OSError: it is one.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, 64 hexadecimal digits.
 

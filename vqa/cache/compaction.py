@@ -22,7 +22,7 @@ from vqa.cache.folder import not_writable
 from vqa.cache.index import forget_index
 from vqa.cache.segment import Segment, SegmentGoneError, SegmentRow, named_time, read_videos
 from vqa.cache.segmentwriting import write_segment
-from vqa.cache.verifying import Damage, examine, sweep_cache
+from vqa.cache.verifying import Damage, examine, examine_all, sweep_cache
 from vqa.errors import CacheError
 from vqa.files import sync_folder
 
@@ -73,10 +73,12 @@ def compact_cache(
     before = _weigh(folders.values())
     damages: list[Damage] = []
     for done, (fingerprint, places) in enumerate(folders.items(), start=1):
-        contents, found = _read_whole(fingerprint, places)
+        # What the segments say themselves, whatever an index says; one that went away meanwhile, to the quarantine
+        # perhaps, holds no row that could let another one go.
+        segments, found = examine_all(segment_paths(places), fingerprint)
         damages += found
-        if contents is not None:
-            _compact(contents, fingerprint, target_bytes)
+        if not found:
+            _compact(join_segments(fingerprint, segments), fingerprint, target_bytes)
         if step is not None:
             step(done, len(folders))
     after = _weigh(folders.values())
@@ -91,22 +93,6 @@ def _weigh(folders: Iterable[Sequence[Path]]) -> tuple[int, int]:
             with contextlib.suppress(FileNotFoundError):
                 count, size = count + 1, size + path.stat().st_size
     return count, size
-
-
-def _read_whole(fingerprint: str, folders: Sequence[Path]) -> tuple[Contents | None, list[Damage]]:
-    """Read all segments of a candidate to their last byte: a row is removed only if the copy that stays is good.
-
-    Returns:
-        What the segments say themselves, whatever an index says, None where one is damaged; and what is damaged. One
-        that went away meanwhile, to the quarantine perhaps, holds no row that could let another one go.
-    """
-    segments: list[Segment] = []
-    damages: list[Damage] = []
-    for path in segment_paths(folders):
-        segment, found = examine(path, fingerprint, segments[0] if segments else None)
-        damages += found
-        segments += [segment] if segment is not None and not found else []
-    return (None if damages else join_segments(fingerprint, segments)), damages
 
 
 def _compact(contents: Contents, fingerprint: str, target_bytes: int) -> None:

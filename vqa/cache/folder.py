@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa.errors import CacheError
-from vqa.files import make_folders, require_regular, sweep_temporaries, sync_folder, write_text
+from vqa.files import make_folders, refuse_link, require_regular, sweep_temporaries, sync_folder, write_text
 
 _CHECKSUM = "crc32"
 _SYSTEM_REASON = re.compile(r"errno = \d+, error message = '(?P<reason>[^']+)'")
@@ -28,8 +28,8 @@ def make_folder(root: Path, folder: Path) -> None:
         CacheError: the folder can't be made or written to.
     """
     try:
-        if folder != root and folder.is_symlink():  # in a cache from elsewhere it could lead to any folder of ours
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if folder != root:
+            refuse_link(folder)
         make_folders(folder)
         for path in dict.fromkeys([folder, root]):  # another process may have made it and not synced its name yet
             sync_folder(path.parent)
@@ -76,8 +76,7 @@ def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
         OSError: the file can't be written, or is no regular file.
     """
     line = json.dumps({**values, _CHECKSUM: _checksum(values)}, separators=(",", ":")) + "\n"
-    if file.is_symlink():  # in a cache from elsewhere it could lead to any file of ours
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    refuse_link(file)
     is_new = not file.exists()
     if not is_new:
         require_regular(file)

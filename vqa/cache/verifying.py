@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from vqa.cache.folder import not_writable, reason_of
 from vqa.cache.index import wrong_index
 from vqa.cache.segment import SUFFIX, Segment, SegmentGoneError, open_segment, read_videos, sha256_in_name
 from vqa.errors import CacheError, VideoError
-from vqa.files import make_folders, sha256_of, sweep_temporaries, sync_folder
+from vqa.files import make_folders, refuse_link, sha256_of, sweep_temporaries, sync_folder
 from vqa.records import fingerprint_of
 
 UNREAD = "unread"
@@ -78,23 +77,13 @@ def verify_cache(
         CacheError: a folder can't be read, or a damaged segment can't be moved.
     """
     listed = {fingerprint: segment_paths(folders) for fingerprint, folders in candidate_folders(root).items()}
-    total, done = sum(map(len, listed.values())), 0
+    total, done = sum(map(len, listed.values())), itertools.count(1)
     good: list[Segment] = []
     damages: list[Damage] = []
     for fingerprint, paths in listed.items():
-        mine: list[Segment] = []
-        for path in paths:
-            segment, found = examine(path, fingerprint, mine[0] if mine else None)
-            if segment is not None and mine and not agree(segment, mine[0]):
-                found.append(
-                    Damage(path, "probe", f"its model saw the probe clip otherwise than that of {mine[0].path.name}")
-                )
-            damages += found
-            mine += [segment] if segment is not None and not found else []
-            done += 1
-            if step is not None:
-                step(done, total)
-        damages += _index_damages(mine)
+        tell = None if step is None else lambda: step(next(done), total)
+        mine, found = examine_all(paths, fingerprint, agree=agree, step=tell)
+        damages += [*found, *_index_damages(mine)]
         good += mine
     damaged = dict.fromkeys(damage.path for damage in damages)
     movable = dict.fromkeys(damage.path for damage in damages if damage.kind != UNREAD)
@@ -117,6 +106,38 @@ def _index_damages(segments: Sequence[Segment]) -> Iterator[Damage]:
             yield Damage(wrong, "index", "it says of a segment something else than the segment does")
 
 
+def examine_all(
+    paths: Sequence[Path],
+    fingerprint: str,
+    *,
+    agree: Callable[[Segment, Segment], bool] = lambda one, other: True,
+    step: Callable[[], None] | None = None,
+) -> tuple[list[Segment], list[Damage]]:
+    """Read segments of one candidate whole.
+
+    Args:
+        paths: The files, oldest first.
+        fingerprint: Of the folder they lie in.
+        agree: Says of a segment and the oldest one whether one model can have made both.
+        step: Called after each.
+
+    Returns:
+        Those that are good, and what is wrong with the others. One that is gone by now is neither.
+    """
+    good: list[Segment] = []
+    damages: list[Damage] = []
+    for path in paths:
+        segment, found = examine(path, fingerprint, good[0] if good else None)
+        if segment is not None and good and not agree(segment, good[0]):
+            reason = f"its model saw the probe clip otherwise than that of {good[0].path.name}"
+            found.append(Damage(path, "probe", reason))
+        damages += found
+        good += [segment] if segment is not None and not found else []
+        if step is not None:
+            step()
+    return good, damages
+
+
 def examine(path: Path, fingerprint: str, oldest: Segment | None = None) -> tuple[Segment | None, list[Damage]]:
     """Read one segment whole.
 
@@ -129,23 +150,28 @@ def examine(path: Path, fingerprint: str, oldest: Segment | None = None) -> tupl
         The segment, None where it can't be opened or is gone by now, and what is wrong with it.
     """
     try:
-        named, found = sha256_in_name(path), sha256_of(path)
-        segment, form = open_segment(path), ""
+        return _examine(path, fingerprint, oldest)
     except (FileNotFoundError, SegmentGoneError):
         return None, []
     except OSError as error:
         if error.errno == errno.EINVAL:  # no regular file
             return None, [Damage(path, "form", f"the file can't be read ({reason_of(error)})")]
         return None, [Damage(path, UNREAD, f"the file can't be read ({reason_of(error)}); check the disk")]
-    except CacheError as error:
-        segment, form = None, str(error.__cause__ or error)
+
+
+def _examine(path: Path, fingerprint: str, oldest: Segment | None) -> tuple[Segment | None, list[Damage]]:
+    named, found = sha256_in_name(path), sha256_of(path)
     damages = []
     if named is None:
         damages.append(Damage(path, "name", "its name is not that of a segment, so its bytes can't be checked"))
     elif named != found:
         damages.append(Damage(path, "bytes", f"its bytes changed since it was written (SHA-256 {found[:12]}...)"))
-    if segment is None:
-        return None, [*damages, Damage(path, "form", " ".join(form.split()))]
+    try:
+        segment = open_segment(path)
+    except SegmentGoneError:
+        raise
+    except CacheError as error:
+        return None, [*damages, Damage(path, "form", " ".join(str(error.__cause__ or error).split()))]
     return segment, [*damages, *_inner_damages(segment, fingerprint, oldest or segment)]
 
 
@@ -169,6 +195,8 @@ def _bad_features(segment: Segment) -> Iterator[Damage]:
         for position, key in enumerate(segment.keys):
             try:
                 read_videos(segment, [position])
+            except SegmentGoneError:
+                raise
             except CacheError as error:
                 cause = error.__cause__ or error
                 told = reason_of(cause) if isinstance(cause, Exception) else str(cause)
@@ -184,8 +212,7 @@ def _quarantine(root: Path, path: Path) -> Path | None:
     folder = root / QUARANTINE / path.parent.name
     try:
         for place in (root / QUARANTINE, folder):
-            if place.is_symlink():  # in a cache from elsewhere it could lead to any folder of ours
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            refuse_link(place)
         make_folders(folder)
         names = itertools.chain([path.name], (f"{path.name}.{number}" for number in itertools.count(1)))
         target = next(folder / name for name in names if not (folder / name).exists())
