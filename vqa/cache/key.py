@@ -40,6 +40,8 @@ class KeyMemo:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._known: dict[_Place, str] | None = None
+        self._is_ready = False
+        """Whether the folder was made ready for lines; each time costs flushes of folders to the disk."""
 
     def key(self, video: Path) -> str:
         """Return the SHA-256 of a video's bytes, 64 hexadecimal digits.
@@ -93,7 +95,9 @@ class KeyMemo:
     def _remember(self, place: _Place, key: str) -> None:
         """Store a new key; a cache that can only be read must still serve, and forgetting costs only time."""
         with contextlib.suppress(CacheError, OSError):
-            make_folder(self.root, self.root)
+            if not self._is_ready:
+                make_folder(self.root, self.root)
+                self._is_ready = True
             append_line(self.root / _MEMO, {**place._asdict(), "key": key}, sync=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, replace
 
@@ -57,7 +58,11 @@ class Examiner:
         """Return the candidate in the generation that an extraction goes on with."""
         if self.store is None:
             return candidate
-        return replace(candidate, generation=held_generation(candidate, self.store, held_generations(self.store)))
+        return replace(candidate, generation=held_generation(candidate, self.store, self._generations))
+
+    @functools.cached_property
+    def _generations(self) -> tuple[int, ...]:
+        return () if self.store is None else held_generations(self.store)
 
     def _known(self, candidate: Candidate) -> tuple[str, str] | None:
         """Return the precision and the reason where nothing has to be measured for it, in the order that counts."""

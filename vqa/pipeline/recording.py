@@ -59,6 +59,7 @@ class Recorder:
         self._jobs: list[Job] = []
         self._memo = KeyMemo(cache_dir)
         self._stamps: dict[str, Stamp] = {}
+        self._is_writable = False
         self._pace = Pace({}, progress)
         self._said: set[tuple[str, str, str, str]] | None = None
         """What the ledger says already."""
@@ -114,7 +115,9 @@ class Recorder:
 
     def _require_writable(self) -> None:
         """Refuse a cache that can't be written to before weights are loaded and videos decoded for it."""
-        make_folder(self.store.root, self.store.root)
+        if not self._is_writable:
+            make_folder(self.store.root, self.store.root)
+            self._is_writable = True
 
     def _is_due(self, key: str, fingerprint: str) -> bool:
         return self.retry_failed or self.ledger.failed(key, fingerprint) is None
@@ -125,13 +128,14 @@ class Recorder:
         self._active = [entry for entry in self.entries if entry.todo]
         self._jobs = self._find_jobs()
         models = [entry.model for entry in self._active if entry.model is not None]
+        versions = library_versions()
         with contextlib.ExitStack() as stack:
             self._writers = [
                 stack.enter_context(
                     self.store.writer(
                         entry.candidate.record,
                         weights_sha256=model.weights_sha256,
-                        versions=library_versions(),
+                        versions=versions,
                         probe=entry.probe,
                     )
                 )
