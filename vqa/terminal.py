@@ -8,10 +8,10 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from rich import box
@@ -135,7 +135,13 @@ class Bars:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "", spare: Sequence[str] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: str = "",
+    spare: Sequence[str] = (),
+    usual: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Print a table.
 
@@ -145,9 +151,14 @@ def print_table(
         rows: Cells, one for each column.
         right: Names of columns that are aligned right, divided by spaces.
         spare: Columns that a narrow terminal can do without, the first one first.
+        usual: Cells, by the name of their column, of which a whole column says nothing and is left out.
     """
     console, cells = _console(stderr=False), [tuple(row) for row in rows]
-    kept = list(columns)
+    kept = [
+        name
+        for place, name in enumerate(columns)
+        if name not in usual or any(row[place] != usual[name] for row in cells)
+    ]
     left_out = []
     table = _table(kept, columns, cells, right)
     for name in spare:

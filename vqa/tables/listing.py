@@ -22,23 +22,19 @@ def _cost(model: ListedModel) -> str:
 
 def print_models(models: Sequence[ListedModel]) -> None:
     """Print candidates; how many videos the workspace's cache holds only if it holds some."""
-    known, renewed = any(model.cached_videos for model in models), any(model.generation for model in models)
     rows = []
     for model in models:
         row = model.row
         told = (row.pretext, row.pretraining, str(row.width), row.input, row.licence) if row else ("-",) * 5
-        cached = (str(model.cached_videos or "-"),) if known else ()
-        rows.append((model.spec, *told, _cost(model), *cached, *((str(model.generation),) if renewed else ())))
-    columns = ["model", "pretext task", "pretraining", "width", "input", "licence", "cost"]
-    columns += ["cached"] if known else []
-    columns += ["generation"] if renewed else []
+        rows.append((model.spec, *told, _cost(model), str(model.cached_videos or "-"), str(model.generation)))
     title = f"{len(models)} candidate{'s' if len(models) != 1 else ''}"
     print_table(
         title,
-        columns,
+        ("model", "pretext task", "pretraining", "width", "input", "licence", "cost", "cached", "generation"),
         rows,
         right="width cost cached generation",
         spare=("input", "pretraining", "licence", "pretext task"),
+        usual={"cached": "-", "generation": "0"},
     )
     if any(model.cost_ms is None and model.gmacs is not None for model in models):
         say("GMACs: 10^9 multiplications for each frame, or each clip of a video network")
@@ -71,12 +67,10 @@ def _missing_cells(stored: StoredCandidate) -> str:
 
 def print_cache(report: CacheReport) -> None:
     """Print what a cache holds."""
-    imported = any(stored.sources for stored in report.candidates)
-    renewed = any(stored.record.generation for stored in report.candidates)
     rows = [
         (
             stored.record.name,
-            *((str(stored.record.generation),) if renewed else ()),
+            str(stored.record.generation),
             stored.record.fingerprint,
             str(stored.record.detail("precision") or "-"),
             str(stored.videos),
@@ -85,14 +79,18 @@ def print_cache(report: CacheReport) -> None:
             str(stored.width),
             stored.weights_sha256[:12] or "-",
             stored.created,
-            *((_missing_cells(stored),) if imported else ()),
+            _missing_cells(stored),
         )
         for stored in report.candidates
     ]
-    columns = ["model", *(["generation"] if renewed else [])]
-    columns += ["fingerprint", "precision", "videos", "segments", "MB", "width", "weights", "since"]
-    columns += ["missing"] if imported else []
-    print_table(str(report.root), columns, rows, right="generation videos segments MB width missing")
+    columns = ("model", "generation", "fingerprint", "precision", "videos", "segments", "MB", "width")
+    print_table(
+        str(report.root),
+        (*columns, "weights", "since", "missing"),
+        rows,
+        right="generation videos segments MB width missing",
+        usual={"generation": "0", "missing": "-"},
+    )
     files = dict.fromkeys(source.file for stored in report.candidates for source in stored.sources)
     if files:
         say(f"Imported from {', '.join(files)}; missing: cells without a value, which training fills")

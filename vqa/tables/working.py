@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
 def print_extraction(report: ExtractionReport) -> None:
     """Print what an extraction did."""
-    renewed = any(row.generation for row in report.candidates)
     rows = [
         (
             row.name,
-            *((str(row.generation),) if renewed else ()),
+            str(row.generation),
             row.precision,
             str(row.stored),
             str(row.cached),
@@ -27,9 +26,9 @@ def print_extraction(report: ExtractionReport) -> None:
         )
         for row in report.candidates
     ]
-    columns = ["model", *(["generation"] if renewed else [])]
-    columns += ["precision", "added", "cached", "failed", "seconds", "MB"]
-    print_table(f"{report.videos} videos", columns, rows, right="generation added cached failed seconds MB")
+    columns = ("model", "generation", "precision", "added", "cached", "failed", "seconds", "MB")
+    right = "generation added cached failed seconds MB"
+    print_table(f"{report.videos} videos", columns, rows, right=right, usual={"generation": "0"})
     for name, reason in report.unavailable.items():
         say(f"not run: {name}: {reason}")
     if report.missing:
