@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from corpora import write_matlab_73
 
 from vqa.cache import arrayfiles
 from vqa.cache.tablefiles import TableNames, read_feature_file
@@ -36,24 +37,6 @@ def npz(folder, **arrays):
 def text(folder, content, name="t.csv"):
     (folder / name).write_text(content)
     return folder / name
-
-
-def write_matlab_73(file, **variables):
-    """Write variables as MATLAB 7.3 does: transposed, text as codes, cells as references."""
-    with h5py.File(file, "w", userblock_size=512) as content:
-        for name, value in variables.items():
-            if isinstance(value, list):
-                cells = []
-                for number, cell in enumerate(value):
-                    codes = np.frombuffer(cell.encode("utf-16-le"), "<u2")[:, None]
-                    cells.append(content.create_dataset(f"#refs#/{name}{number}", data=codes))
-                    cells[-1].attrs["MATLAB_class"] = np.bytes_("char")
-                made = content.create_dataset(name, data=[[cell.ref for cell in cells]], dtype=h5py.ref_dtype)
-                made.attrs["MATLAB_class"] = np.bytes_("cell")
-            else:
-                made = content.create_dataset(name, data=np.asarray(value).T)
-                made.attrs["MATLAB_class"] = np.bytes_("double")
-    return file
 
 
 def make_npz(folder):

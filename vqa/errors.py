@@ -1,5 +1,8 @@
 """The errors a user can meet. Each message is one line: the thing, the reason, the next step."""
 
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+"""What using a value from a damaged or forged file raises, beside what its own library does."""
+
 
 class VqaError(Exception):
     """Base of every error that the command line prints as one line and exit status 1."""

@@ -5,11 +5,13 @@ Where two segments hold the same video, the older wins by its name, so that all 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from vqa.errors import CacheError
 FOLDER_NAME = re.compile(r".+-(?P<fingerprint>[0-9A-Za-z]{6,64})")
 """Of a candidate: readable, then its fingerprint."""
 
+_Read = TypeVar("_Read")
 _TRIES = 10
 _WORTH_AN_INDEX = 32
 """Segments that had to be opened; opening one takes about half a millisecond."""
@@ -98,12 +101,22 @@ def read_contents(fingerprint: str, folders: Sequence[Path], known: MutableMappi
     Raises:
         CacheError: a folder or a segment can't be read, or a segment does not belong there.
     """
+    return while_segments_go(
+        lambda: join_segments(fingerprint, [part for folder in folders for part in _segments(folder, known)])
+    )
+
+
+def while_segments_go(read: Callable[[], _Read], look_again: Callable[[], None] = lambda: None) -> _Read:
+    """Read, and after a new look again where a segment was merged into another one meanwhile.
+
+    Raises:
+        SegmentGoneError: segments go faster than they can be read.
+    """
     for _ in range(_TRIES):
-        try:
-            return join_segments(fingerprint, [segment for folder in folders for segment in _segments(folder, known)])
-        except SegmentGoneError as error:  # merged into another one meanwhile
-            gone = error
-    raise gone
+        with contextlib.suppress(SegmentGoneError):
+            return read()
+        look_again()
+    return read()
 
 
 def _segments(folder: Path, known: MutableMapping[Path, Segment]) -> list[Segment]:

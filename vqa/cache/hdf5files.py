@@ -48,7 +48,7 @@ def _datasets(content: h5py.File) -> dict[str, h5py.Dataset]:
 
 
 def _value(content: h5py.File, dataset: h5py.Dataset) -> Any:
-    if _lies_elsewhere(dataset):
+    if lies_elsewhere(dataset):
         return "kept in another file"
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return np.array(dataset.asstr()[()], dtype=str)
@@ -63,7 +63,8 @@ def _value(content: h5py.File, dataset: h5py.Dataset) -> Any:
     return values.T if kind else values
 
 
-def _lies_elsewhere(dataset: h5py.Dataset) -> bool:
+def lies_elsewhere(dataset: h5py.Dataset) -> bool:
+    """Return whether a dataset's values are kept in another file."""
     return bool(dataset.is_virtual or dataset.external)
 
 
@@ -78,7 +79,7 @@ def _cells(content: h5py.File, dataset: h5py.Dataset) -> Any:
     texts = []
     for reference in dataset[()].ravel():
         cell = content[reference]
-        if not isinstance(cell, h5py.Dataset) or _lies_elsewhere(cell) or _matlab_class(cell) != "char":
+        if not isinstance(cell, h5py.Dataset) or lies_elsewhere(cell) or _matlab_class(cell) != "char":
             return "cells of something else than text"
         rows = [""] if "MATLAB_empty" in cell.attrs else _rows_of_text(cell[()])
         if len(rows) != 1:

@@ -23,14 +23,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from vqa.cache.segment import Provenance, Segment, Source, check_segment
+from vqa.errors import MALFORMED
 from vqa.files import require_regular, written_whole
 from vqa.records import CandidateRecord
 
 _NAME = ".index"
 _SCHEMA = "1"
 _MOST_PADDING = 4
-_FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
-"""What the content of a forged index raises."""
 _TENSORS = ("names", "keys", "counts", "offsets", "created_ns", "seconds", "width", "bytes", "origins", "provenances")
 
 
@@ -98,7 +97,7 @@ def _load(file: Path) -> dict[str, NDArray[Any]]:
             if metadata.get("schema") != _SCHEMA:
                 return {}
             tensors = {name: opened.get_tensor(name) for name in _TENSORS}
-    except (OSError, SafetensorError, *_FAULTS):
+    except (OSError, SafetensorError, *MALFORMED):
         return {}
     return tensors if _digest(tensors) == metadata.get("sha256") else {}
 

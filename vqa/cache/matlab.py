@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vqa.apart import UnreadableError, hold_reader, read_apart
 from vqa.cache.folder import reason_of
+from vqa.cache.hdf5files import lies_elsewhere
 from vqa.errors import LabelsError
 from vqa.matlab import MOST_SECONDS, READER_BYTES, columns_of
 
@@ -99,7 +100,7 @@ def _is_inside(item: Any) -> bool:
     """Return whether an item is a dataset of bearable size whose values lie in this file."""
     if not isinstance(item, h5py.Dataset) or item.shape is None:
         return False
-    return not (item.external or item.is_virtual or item.size > _MOST_VALUES)
+    return not lies_elsewhere(item) and item.size <= _MOST_VALUES
 
 
 def _texts(dataset: Any) -> NDArray[np.str_]:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from vqa.cache.folder import reason_of
 from vqa.cache.key import MAX_KEY_BYTES
 from vqa.cache.plain import DATASETS, plain_attributes, plain_dataset
-from vqa.errors import CacheError, VideoError
+from vqa.errors import MALFORMED, CacheError, VideoError
 from vqa.files import require_regular
 from vqa.records import CandidateRecord, ImportedFeatures, VideoFeatures
 
@@ -49,11 +49,6 @@ class SegmentGoneError(CacheError):
 
 _NAME = re.compile(r"(?P<moment>[0-9]{8}T[0-9]{6})\.[0-9]{9}Z-[0-9a-f]{8}-(?P<sha256>[0-9a-f]{64})" + re.escape(SUFFIX))
 _MAY_LACK = frozenset(["probe"])
-_FAULTS = (
-    *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
-    VideoError,
-)
-"""What HDF5 and we ourselves raise for files that are damaged, or made to deceive."""
 _NAMED_YEARS = range(1971, 2200)
 """A name that says another year was not written by us."""
 
@@ -118,6 +113,11 @@ def sortable_time(nanoseconds: int) -> str:
     """Return a Unix time in nanoseconds as a segment's name begins with it: UTC, digits in sorting order."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}.{rest:09d}Z"
+
+
+def utc_time(nanoseconds: int) -> str:
+    """Return a Unix time in nanoseconds as people read it: UTC, ISO 8601, to the second."""
+    return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).isoformat(timespec="seconds")
 
 
 def named_time(path: Path) -> int:
@@ -234,7 +234,7 @@ def _opened(path: Path, names: Iterable[str] = tuple(DATASETS)) -> Iterator[dict
         with h5py.File(path, "r", locking=False) as file:
             here = [name for name in names if name not in _MAY_LACK or name in file]
             yield {name: plain_dataset(file, name, path.stat().st_size) for name in here}
-    except _FAULTS as error:
+    except (OSError, RuntimeError, VideoError, *MALFORMED) as error:
         if not path.exists():  # HDF5 says so in more ways than one, when the file goes while it is opened
             raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
         raise CacheError(f"{path}: this segment can't be read ({reason_of(error)}); {MENDING}") from error

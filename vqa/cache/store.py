@@ -10,25 +10,20 @@ from __future__ import annotations
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqa.cache.contents import FOLDER_NAME, Contents, candidate_folders, read_contents
-from vqa.cache.segment import Features, Provenance, Segment, SegmentGoneError, Source, read_videos
+from vqa.cache.contents import FOLDER_NAME, Contents, candidate_folders, read_contents, while_segments_go
+from vqa.cache.segment import Features, Provenance, Segment, Source, read_videos, utc_time
 from vqa.cache.writer import SegmentWriter
 from vqa.errors import CacheError, CacheMissError
 from vqa.records import CandidateRecord, is_imported
 
 __all__ = ["FeatureStore", "SegmentWriter", "StoredCandidate", "filling_command", "folder_name", "time_average"]
-
-_TRIES = 10
-_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ class FeatureStore:
             segment, position = self.locate(fingerprint, key)
             return read_videos(segment, [position])[0]
 
-        return self._retried(read)
+        return while_segments_go(read, self.refresh)
 
     def locate(self, fingerprint: str, key: str) -> tuple[Segment, int]:
         """Return the segment that holds one video's features by one candidate, and the video's position in it.
@@ -129,7 +124,7 @@ class FeatureStore:
             CacheMissError: some videos have no features.
             CacheError: the folder or a segment can't be read.
         """
-        return self._retried(lambda: self._read_means(fingerprint, keys))
+        return while_segments_go(lambda: self._read_means(fingerprint, keys), self.refresh)
 
     def _read_means(self, fingerprint: str, keys: Sequence[str]) -> NDArray[np.float32]:
         contents = self._complete(fingerprint, keys)
@@ -144,15 +139,6 @@ class FeatureStore:
             for row, video in zip(rows, videos, strict=True):
                 means[row] = time_average(video)
         return means
-
-    def _retried(self, read: Callable[[], _Read]) -> _Read:
-        """Read, and again after a new look at the folder where a segment was merged into another one meanwhile."""
-        for _ in range(_TRIES):
-            try:
-                return read()
-            except SegmentGoneError:
-                self.refresh()
-        return read()
 
     def cost_ms(self, fingerprint: str) -> float:
         """Return the time the model took for one video on average, in milliseconds.
@@ -246,10 +232,6 @@ def folder_name(record: CandidateRecord) -> str:
     return f"{readable or 'candidate'}-{record.fingerprint}"
 
 
-def _utc(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).isoformat(timespec="seconds")
-
-
 def _summary(contents: Contents) -> StoredCandidate:
     oldest = contents.segments[0]
     return StoredCandidate(
@@ -261,7 +243,7 @@ def _summary(contents: Contents) -> StoredCandidate:
         width=oldest.width,
         seconds=sum(segment.seconds for segment in contents.segments),
         weights_sha256=oldest.provenance.weights_sha256,
-        created=_utc(min(int(segment.created_ns.min()) for segment in contents.segments)),
+        created=utc_time(min(int(segment.created_ns.min()) for segment in contents.segments)),
         probe=oldest.provenance.probe,
         versions=oldest.provenance.versions,
         sources=tuple(part.provenance.source for part in contents.segments if part.provenance.source is not None),

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from vqa.errors import ProbeError
@@ -77,10 +77,15 @@ def _run(pixels: Tensor, candidate: Candidate, network: nn.Module, device: torch
         ) from error
 
 
-def beyond_rounding(found: NDArray[np.float32], before: NDArray[np.float32], *, precision: str) -> float | None:
+def beyond_rounding(found: ArrayLike, before: ArrayLike, *, precision: str) -> float | None:
     """Return how far a candidate's features of the clip moved, or None where rounding in its precision explains it."""
-    distance = probe_distance(found, before)
+    distance = probe_distance(np.asarray(found, np.float32), np.asarray(before, np.float32))
     return None if distance <= tolerance(precision) else distance
+
+
+def probes_agree(one: Sequence[float], other: Sequence[float], *, precision: str) -> bool:
+    """Return whether one model can have seen the clip so twice; what was never run on it agrees with all."""
+    return not (one and other) or beyond_rounding(one, other, precision=precision) is None
 
 
 def tolerance(precision: str) -> float:

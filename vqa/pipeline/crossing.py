@@ -15,7 +15,7 @@ from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.dataset import Dataset, VideoRow
 from vqa.errors import CacheMissError, DegenerateDataError
 from vqa.escaping import csv_text
-from vqa.extract.probe import beyond_rounding
+from vqa.extract.probe import probes_agree
 from vqa.files import write_text
 from vqa.pipeline.contest import Round, find_entrants, measure, predict_rounds
 from vqa.pipeline.features import current_candidates, look_up, read_table, run_on_all
@@ -175,10 +175,8 @@ def _read_test(tested: Workspace, ranked: RankedTable) -> _Test:
 
 def _are_alike(one: StoredCandidate, other: StoredCandidate) -> bool:
     """Say whether two caches hold one candidate with the same numbers."""
-    if one.record.fingerprint != other.record.fingerprint or not (one.probe and other.probe):
-        return one.record.fingerprint == other.record.fingerprint
-    here, there = (np.array(probe, dtype=np.float32) for probe in (one.probe, other.probe))
-    return beyond_rounding(here, there, precision=str(one.record.detail("precision"))) is None
+    same = one.record.fingerprint == other.record.fingerprint
+    return same and probes_agree(one.probe, other.probe, precision=one.record.text("precision"))
 
 
 def _test_rows(dataset: Dataset) -> tuple[Sequence[VideoRow], str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from vqa.cache.store import StoredCandidate
 from vqa.errors import ProbeError
 from vqa.extract.probe import beyond_rounding, tolerance
@@ -56,8 +54,7 @@ def _find_change(entry: Entry, stored: StoredCandidate) -> _Change | None:
     """Return how a candidate changed; other weights are told by the cache's own error."""
     if entry.model is None or not stored.probe or _has_other_weights(entry, stored):
         return None
-    found, before = (np.array(probe, dtype=np.float32) for probe in (entry.probe, stored.probe))
-    distance = beyond_rounding(found, before, precision=entry.candidate.precision)
+    distance = beyond_rounding(entry.probe, stored.probe, precision=entry.candidate.precision)
     return None if distance is None else _Change(entry.candidate, distance, stored.versions)
 
 

@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from vqa.cache.compaction import Compaction, compact_cache
 from vqa.cache.dropping import drop_candidate
 from vqa.cache.ledger import Ledger
 from vqa.cache.segment import Segment
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.cache.verifying import Verification, verify_cache
-from vqa.extract.probe import beyond_rounding
+from vqa.extract.probe import probes_agree
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.provenance import named_candidates
 from vqa.workspace import open_workspace
@@ -46,10 +44,9 @@ def verify_features(folder: Path, *, repair: bool = False, progress: Progress = 
 
 
 def _saw_the_same(one: Segment, other: Segment) -> bool:
-    """Return whether the probes of two segments of a candidate agree, as far as both have one."""
-    found, before = (np.array(segment.provenance.probe, dtype=np.float32) for segment in (one, other))
-    precision = str(one.provenance.record.detail("precision"))
-    return not (found.size and before.size) or beyond_rounding(found, before, precision=precision) is None
+    """Return whether the probes of two segments of a candidate agree."""
+    here, there = one.provenance, other.provenance
+    return probes_agree(here.probe, there.probe, precision=here.record.text("precision"))
 
 
 def compact_features(folder: Path, *, progress: Progress = SILENT) -> Compaction:

@@ -8,14 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from vqa.cache.key import KeyMemo, id_key
 from vqa.cache.ledger import Ledger
-from vqa.cache.segment import Source
+from vqa.cache.segment import Source, utc_time
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.dataset import VideoRow
 from vqa.errors import CacheMissError, VideoError
@@ -211,7 +210,7 @@ def _origin(video: str, key: str, memo: KeyMemo, store: FeatureStore, stored: St
         input=record.mapping("input"),
         decoding={name: str(rule) for name, rule in record.mapping("decoding").items()},
         versions=provenance.versions,
-        created=datetime.fromtimestamp(int(segment.created_ns[position]) // 10**9, UTC).isoformat(),
+        created=utc_time(int(segment.created_ns[position])),
         segment=segment.path,
         position=position,
         rows=(int(segment.offsets[position]), int(segment.offsets[position + 1])),

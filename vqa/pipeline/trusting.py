@@ -8,11 +8,10 @@ from dataclasses import fields
 from typing import Any
 
 from vqa.errors import BundleError
-from vqa.extract.spec import ModelSpec
+from vqa.extract.spec import PRECISIONS, ModelSpec
 from vqa.records import is_imported
 from vqa.train.bundle import Bundle
 
-_PRECISIONS = ("float32", "bfloat16")
 _MOST_FRAMES = 1 << 16
 
 
@@ -45,7 +44,7 @@ def _check_model(entry: Mapping[str, Any]) -> None:
     _require(all(isinstance(version, str) for version in versions.values()), "versions")
     generation = details.get("generation", 0)
     _require(type(generation) is int and generation >= 0, "generation")
-    _require(details["precision"] in _PRECISIONS, "precision")
+    _require(details["precision"] in PRECISIONS, "precision")
     _require(spec.keys() <= {field.name for field in fields(ModelSpec)}, "spec")
     numbers = {"frames": _MOST_FRAMES, "clips": _MOST_FRAMES}
     for name, value in spec.items():

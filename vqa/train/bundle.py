@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from vqa.errors import BundleError
+from vqa.errors import MALFORMED, BundleError
 from vqa.files import written_whole
 from vqa.train.fitted import FittedRegressor, Predictions
 from vqa.train.packing import pack, unpack
@@ -26,11 +26,6 @@ from vqa.train.packing import pack, unpack
 BUNDLE_SCHEMA = 2
 
 _KEY = "vqa_bundle"
-_FAULTS = (
-    *(SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError),
-    *(ArithmeticError, RecursionError, MemoryError),
-)
-"""What reading a damaged file raises."""
 _EXTRA = "extra."
 
 
@@ -140,7 +135,7 @@ def load_bundle(path: Path) -> Bundle:
         extras = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_EXTRA)}
         fitted = unpack(tensors, document["regressor"])
         header = document["header"]
-    except _FAULTS as error:
+    except (SafetensorError, OSError, *MALFORMED) as error:
         raise BundleError(
             f"{path}: is no bundle, or a damaged one ({_reason(error)}); run `vqa train` again"
         ) from error
