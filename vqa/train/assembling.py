@@ -10,7 +10,7 @@ from vqa.train.job import Prepared
 from vqa.train.kernel import KernelPath, fit_kernel
 from vqa.train.linear import LinearPath, fit_linear
 from vqa.train.restarts import TrainedNetwork
-from vqa.train.scaling import Floats
+from vqa.train.rowwise import Floats
 from vqa.train.settings import TrainSettings
 
 

@@ -18,7 +18,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_p
 from sklearn.svm import SVR
 
 from vqa.train.job import TrainJob
-from vqa.train.scaling import Floats, fill_missing, standardising
+from vqa.train.rowwise import Floats
+from vqa.train.scaling import fill_missing, standardising
 
 _PENALTIES = 10 ** (np.arange(-10, 20) * 5 / 19)
 """Fine steps: on LIVE-VQC steps of half a decade cost the ridge .017."""

@@ -14,7 +14,8 @@ from vqa.train.interval import IntervalScale, disagree
 from vqa.train.kernel import KernelPath
 from vqa.train.linear import LinearPath
 from vqa.train.network import fuse, score, transform
-from vqa.train.scaling import BlockScaler, Floats
+from vqa.train.rowwise import Floats
+from vqa.train.scaling import BlockScaler
 
 _ROWS_AT_ONCE = 4096
 DEFAULT_COVERAGE = 0.9
@@ -35,16 +36,19 @@ class NetworkPath:
     def predict(self, inputs: Floats) -> Floats:
         """Return standardised scores, shape (N,), of network inputs of shape (N, K, P).
 
-        Computed in double precision, so that a video's score does not depend on those scored beside it.
+        Computed in double precision and row by row, so that a video's score does not depend on those scored beside it.
         """
         parameters = {name: torch.from_numpy(value).double() for name, value in self.parameters.items()}
-        restarts = len(self.epochs)
-        blocks = torch.from_numpy(inputs).transpose(0, 1)
-        weights = torch.tensor(self.fusion_weights, dtype=torch.float64)
+        weights = torch.tensor(self.fusion_weights, dtype=torch.float64).expand(len(self.epochs), -1)
         with torch.inference_mode():
-            hidden = transform(parameters, blocks.expand(restarts, *blocks.shape))
-            scores = score(parameters, fuse(hidden, weights.expand(restarts, -1))).mean(0)
-        return np.asarray(scores.numpy())
+            rows = [self._predict_row(parameters, weights, row) for row in inputs]
+        return np.array(rows, dtype=np.float64)
+
+    def _predict_row(self, parameters: Mapping[str, torch.Tensor], weights: torch.Tensor, row: Floats) -> float:
+        """Return the mean score of the restarts for one row's network input, shape (K, P)."""
+        block = torch.from_numpy(row.copy())[:, None]
+        hidden = transform(parameters, block.expand(len(self.epochs), *block.shape))
+        return float(score(parameters, fuse(hidden, weights)).mean())
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vqa.errors import DegenerateDataError
-from vqa.train.scaling import Floats
+from vqa.train.rowwise import Floats
 
 FEWEST_RESIDUALS = 10
 _QUANTILES = np.linspace(0, 1, 201)

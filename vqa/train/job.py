@@ -16,7 +16,8 @@ from vqa.train.fitted import scale_blocks, stack_spreads
 from vqa.train.leaving_out import rows_by_group
 from vqa.train.network import NetworkSize
 from vqa.train.replicas import TrainingRows
-from vqa.train.scaling import BlockScaler, Floats, fit_scaler
+from vqa.train.rowwise import Floats
+from vqa.train.scaling import BlockScaler, fit_scaler
 from vqa.train.settings import TrainSettings
 from vqa.train.weights import srocc_weights
 

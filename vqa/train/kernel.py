@@ -21,7 +21,7 @@ from scipy.linalg import lapack
 from scipy.optimize import minimize
 
 from vqa.train.leaving_out import predict_left_out
-from vqa.train.scaling import Floats
+from vqa.train.rowwise import Floats, multiply_rows
 
 MOST_ANCHORS = 2048
 _SAMPLE = 512
@@ -52,14 +52,11 @@ class KernelPath:
         covariance = np.ones((len(inputs), len(self.anchors)))
         for index in range(inputs.shape[1]):
             anchors = self.anchors[:, index].astype(np.float64)
-            for weight, kernel in zip(
-                self.weights[:, index],
-                _kernels(inputs[:, index] * self.spreads[index], anchors, self.sizes[:, index]),
-                strict=True,
-            ):
+            rows = np.ascontiguousarray(inputs[:, index] * self.spreads[index])
+            kernels = _kernels(rows, anchors, self.sizes[:, index], products=multiply_rows(rows, anchors.T))
+            for weight, kernel in zip(self.weights[:, index], kernels, strict=True):
                 covariance += weight * kernel
-        result: Floats = covariance @ self.coefficients
-        return result
+        return multiply_rows(covariance, self.coefficients)
 
 
 def fit_kernel(
@@ -95,9 +92,16 @@ def fit_kernel(
     return KernelPath(rows[anchors].astype(np.float32), coefficients, weights, sizes, spreads), unseen
 
 
-def _kernels(rows: Floats, anchors: Floats, sizes: Floats) -> tuple[Floats, Floats]:
-    """Return the linear and the Gaussian kernel of one backbone, each of shape (N, M)."""
-    products = rows @ anchors.T
+def _kernels(rows: Floats, anchors: Floats, sizes: Floats, *, products: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return the linear and the Gaussian kernel of one backbone, each of shape (N, M).
+
+    Args:
+        rows: Shape (N, P).
+        anchors: Shape (M, P).
+        sizes: q_n and d_n.
+        products: Of rows and anchors, where they are known, shape (N, M).
+    """
+    products = rows @ anchors.T if products is None else products
     distances = np.maximum((rows**2).sum(1)[:, None] + (anchors**2).sum(1) - 2 * products, 0)
     return products / sizes[0], np.exp(-distances / (2 * sizes[1]))
 

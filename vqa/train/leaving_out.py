@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vqa.train.scaling import Floats
+from vqa.train.rowwise import Floats
 
 
 def rows_by_group(groups: Sequence[str] | None, rows: int) -> list[NDArray[np.intp]]:

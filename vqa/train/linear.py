@@ -15,7 +15,8 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from vqa.train.leaving_out import predict_left_out
-from vqa.train.scaling import Floats, fill_missing, standardising
+from vqa.train.rowwise import Floats, multiply_rows
+from vqa.train.scaling import fill_missing, standardising
 
 _PENALTIES = np.logspace(-4, 4, 25)
 """Relative to the mean square of a row."""
@@ -38,7 +39,7 @@ class LinearPath:
     def predict(self, features: NDArray[np.floating]) -> Floats:
         """Return standardised scores, shape (N,), of features (N, sum of D); what is not finite is missing."""
         filled = np.where(np.isfinite(features), features, self.medians)
-        result: Floats = np.clip(filled, self.lowest, self.highest) @ self.coefficients + self.intercept
+        result: Floats = multiply_rows(np.clip(filled, self.lowest, self.highest), self.coefficients) + self.intercept
         return result
 
 

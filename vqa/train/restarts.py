@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, Shuffl
 from vqa.train.fitted import NetworkPath
 from vqa.train.job import Prepared, TrainJob
 from vqa.train.replicas import Replica, TrainedReplica, train_replicas
-from vqa.train.scaling import Floats
+from vqa.train.rowwise import Floats
 from vqa.train.settings import TrainSettings
 
 _FEWEST_ROWS_TO_HOLD_OUT = 200

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from vqa.train.rowwise import Floats, multiply_rows
 
 SCALINGS = ("soft", "standard")
 """`soft` bends long tails by arcsinh before standardising, `standard` does not."""
@@ -53,8 +53,8 @@ class BlockScaler:
     def apply(self, features: NDArray[np.floating]) -> Floats:
         """Return network input of shape (N, P) for features of shape (N, D); what is not finite is missing."""
         filled = np.where(np.isfinite(features), features, self.medians)
-        result: Floats = (_soften(filled, self.medians, self.softness) - self.means) * self.factors @ self.directions
-        return result
+        standardised = (_soften(filled, self.medians, self.softness) - self.means) * self.factors
+        return multiply_rows(standardised, self.directions)
 
 
 def fit_scaler(features: NDArray[np.floating], *, components: int, scaling: str = "soft") -> BlockScaler:

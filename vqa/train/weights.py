@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from vqa.errors import DegenerateDataError
 from vqa.train.linear import fit_ridge
-from vqa.train.scaling import Floats
+from vqa.train.rowwise import Floats
 
 WEIGHT_RULES = ("inverse", "softmax", "uniform")
 _SMALLEST_DBI = 1e-6
