@@ -2,77 +2,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from greys import MeanGrey, Recorded, model, run, videos
 from media import grey_frames, write_video
 from torch import Tensor, nn
 
-import vqa.extract.decoding
-from vqa.errors import VideoError, VqaError
-from vqa.extract.decoding import bytes_needed, decode_video, read_stamp
+import vqa.extract.looking
+import vqa.extract.views
+from vqa.errors import VqaError
+from vqa.extract.decoding import decode_video, read_stamp
 from vqa.extract.engine import Job, run_jobs
-from vqa.extract.model import Model
+from vqa.extract.items import bytes_needed
 from vqa.extract.options import EngineOptions
-from vqa.extract.spec import Candidate, InputSpec, ModelSpec
 from vqa.extract.workers import SLOT_PREFIX
-from vqa.records import VideoFeatures
 
 CPU = torch.device("cpu")
-GREY: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255, 1 / 255, 1 / 255)}
-
-
-class MeanGrey(nn.Module):
-    """Features are the mean grey level, and how many rows came at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batches: list[int] = []
-
-    def forward(self, frames: Tensor) -> Tensor:
-        self.batches.append(len(frames))
-        return frames.flatten(1).mean(1, keepdim=True)
-
-
-class Recorded:
-    """A sink that keeps everything."""
-
-    def __init__(self) -> None:
-        self.features: dict[tuple[str, int], VideoFeatures] = {}
-        self.failures: list[tuple[str, int | None, str, str]] = []
-        self.decoded_videos: list[str] = []
-        self.frames = 0
-        self.seconds = 0.0
-
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
-        self.decoded_videos.append(job.video)
-        self.frames += frames
-
-    def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
-        self.features[job.video, model] = features
-        self.seconds += seconds
-
-    def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
-        self.failures.append((job.video, model, stage, str(error)))
-
-
-def model(*, frames: int = 4, clip_frames: int = 0, crop: int = 32, network: nn.Module | None = None) -> Model:
-    spec = InputSpec(resize=(crop,), crop=(crop, crop), clip_frames=clip_frames, **GREY)  # type: ignore[arg-type]
-    candidate = Candidate(ModelSpec("fake", f"mean{crop}", frames=frames), spec, "none", "float32")
-    return Model(candidate, network or MeanGrey(), "0" * 64)
-
-
-def videos(folder: Path, count: int) -> list[Path]:
-    return [write_video(folder / f"{i}.mp4", grey_frames(range(10 + i, 250, 10))) for i in range(count)]
-
-
-def run(paths: list[Path], models: list[Model], **options: Any) -> Recorded:
-    sink = Recorded()
-    jobs = [Job(path.name, path, path.name, tuple(range(len(models)))) for path in paths]
-    run_jobs(jobs, models, sink, EngineOptions(**options))
-    return sink
 
 
 def test_each_sampled_frame_has_features_and_its_time(tmp_path: Path) -> None:
@@ -105,13 +52,13 @@ def test_one_decode_serves_all_models_and_each_distinct_view_is_made_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered: list[int] = []
-    render = vqa.extract.decoding.render
+    render = vqa.extract.looking.render
 
-    def counting(rgb: np.ndarray, view: vqa.extract.decoding.View) -> Tensor:  # type: ignore[type-arg]
+    def counting(rgb: np.ndarray, view: vqa.extract.views.View) -> Tensor:  # type: ignore[type-arg]
         rendered.append(view.crop[0])
         return render(rgb, view)
 
-    monkeypatch.setattr(vqa.extract.decoding, "render", counting)
+    monkeypatch.setattr(vqa.extract.looking, "render", counting)
     candidates = [model(frames=4).candidate, model(frames=4).candidate, model(frames=2, crop=16).candidate]
     buffer = memoryview(bytearray(bytes_needed(candidates)))
     decoded = decode_video(videos(tmp_path, 1)[0], candidates, {}, buffer)

@@ -24,7 +24,8 @@ from mutations import mutated
 
 from vqa.errors import VideoError
 from vqa.extract.decode_worker import WorkerLimits
-from vqa.extract.decoding import DecodedVideo, bytes_needed
+from vqa.extract.items import bytes_needed
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
 from vqa.extract.workers import DecodeWorkers, Outcome, Slot
 
@@ -146,7 +147,7 @@ def decode_damaged(originals: Sequence[Path], folder: Path, first: int, count: i
             case, path = f"{original.name}:{number}", folder / f"case{number}{original.suffix}"
             path.write_bytes(mutated(original.read_bytes(), case))
             waiting += 1
-            workers.submit(path, None, (0,), slot := free.pop(), _teller(done, case, path, slot))
+            workers.submit(path, (0,), slot := free.pop(), _teller(done, case, path, slot))
             while waiting and (not free or number == first + count - 1):
                 case, path, slot, outcome = done.get(timeout=60)
                 check(case, outcome)

@@ -17,8 +17,9 @@ from media import grey_frames, quadrants, write_sound, write_still, write_video
 from torch import Tensor, nn
 
 from vqa.errors import VideoError
-from vqa.extract.decoding import bytes_needed, decode_video, read_stamp
+from vqa.extract.decoding import decode_video, read_stamp
 from vqa.extract.engine import Job, run_jobs
+from vqa.extract.items import bytes_needed
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec

@@ -11,8 +11,9 @@ from media import grey_frames, write_video
 from torch import Tensor, nn
 
 from vqa.errors import VqaError
-from vqa.extract.decoding import bytes_needed, decode_video
+from vqa.extract.decoding import decode_video
 from vqa.extract.engine import Job
+from vqa.extract.items import bytes_needed
 from vqa.extract.launching import Lanes, Launcher, OnTheSpot
 from vqa.extract.model import Model
 from vqa.extract.options import Share

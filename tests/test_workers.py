@@ -83,7 +83,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> tuple[DecodeWorkers, list[tuple[Out
     lost: Future[Any] = Future()
     monkeypatch.setattr(workers._pool, "schedule", lambda *_, **__: lost)
     slot = Slot(100)
-    workers.submit(Path("x.mp4"), None, (0,), slot, lambda outcome, generation: found.append((outcome, generation)))
+    workers.submit(Path("x.mp4"), (0,), slot, lambda outcome, generation: found.append((outcome, generation)))
     slot.close()
     return workers, found
 

@@ -42,12 +42,18 @@ class VideoFeatures:
     """Shape (T, D): one row per frame, or per clip for a video network."""
     pts_seconds: NDArray[np.float64]
     """Presentation time of each row, shape (T,), in seconds."""
+    parts: tuple[NDArray[np.intp], ...] = ()
+    """Where spans of the video were looked at, the rows of each of them."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[:1] != self.pts_seconds.shape or 0 in self.values.shape:
             raise VideoError(f"features of shape {self.values.shape} do not fit {self.pts_seconds.shape} times")
         if not (np.isfinite(self.values).all() and np.isfinite(self.pts_seconds).all()):
             raise VideoError("features are not finite in float16; this video can't be used with this model")
+
+    def take(self, rows: NDArray[np.intp]) -> VideoFeatures:
+        """Return the features of some rows."""
+        return VideoFeatures(self.values[rows], self.pts_seconds[rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,11 @@ from torch import nn
 
 from vqa.extract.backends import find_backend
 from vqa.extract.backends.hub import weights_from
-from vqa.extract.decoding import DecodedVideo, Stamp, decode_video
+from vqa.extract.decoding import Stamp, decode_video, read_stamp
+from vqa.extract.items import Span
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.spec import Candidate, NativeInput
-from vqa.extract.timeline import DEFAULT_MAX_SECONDS
+from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline, read_timeline
 from vqa.files import Downloads
 from vqa.rlimits import limit_cpu, limit_files, limit_memory
 
@@ -58,6 +60,17 @@ class _Worker:
     measures: dict[Candidate, nn.Module]
     limits: WorkerLimits
     slots: dict[str, SharedMemory]
+    timelines: dict[tuple[Path, Stamp], Timeline] = field(default_factory=dict)
+    """Of the video that was looked at in parts last."""
+
+    def timeline(self, path: Path) -> Timeline:
+        """Return a video's timeline, which is read once for all its parts."""
+        here = (path, read_stamp(path))
+        if here not in self.timelines:
+            limits = self.limits
+            found = read_timeline(path, max_pixels=limits.max_pixels, max_seconds=limits.max_duration_seconds)
+            self.timelines = {here: found}
+        return self.timelines[here]
 
 
 _worker: list[_Worker] = []
@@ -85,7 +98,9 @@ def limit_video(limits: WorkerLimits) -> None:
     limit_cpu(limits.video_seconds * threads + _CPU_SLACK_SECONDS)
 
 
-def decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str) -> DecodedVideo:
+def decode_into(
+    path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str, spans: tuple[Span, ...] = ()
+) -> DecodedVideo:
     """Decode a video for some of the candidates into the shared memory of that name.
 
     Raises:
@@ -102,6 +117,8 @@ def decode_into(path: Path, stamp: Stamp | None, models: tuple[int, ...], name: 
             [worker.candidates[index] for index in models],
             worker.measures,
             mapped(worker.slots[name]),
+            spans=spans,
+            timeline=worker.timeline(path) if spans else None,
             max_pixels=worker.limits.max_pixels,
             max_seconds=worker.limits.max_duration_seconds,
             threads=worker.limits.threads,

@@ -26,8 +26,11 @@ from numpy.typing import NDArray
 
 from vqa.errors import VideoError, VqaError
 from vqa.extract.decode_worker import WorkerLimits
-from vqa.extract.decoding import DecodedInput, DecodedVideo, Stamp
+from vqa.extract.decoding import Frames, Stamp
+from vqa.extract.items import Span
 from vqa.extract.launching import Launcher, make_launcher
+from vqa.extract.looker import FrameLooker
+from vqa.extract.looking import DecodedInput, DecodedVideo
 from vqa.extract.machine import usable_cores
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions, Share, share_out, useful_slots
@@ -50,12 +53,15 @@ class Job:
 
     video: str
     """Its id in the dataset."""
-    path: Path
+    source: Path | Frames
+    """Its file, or frames that are decoded already."""
     key: str
     models: tuple[int, ...]
     """Positions in the run's list of models."""
     stamp: Stamp | None = None
     """What the file was when its key was found; a file that is another by now is refused."""
+    spans: tuple[Span, ...] = ()
+    """Parts to look at as videos of their own; none for the whole video."""
 
 
 class Sink(Protocol):
@@ -81,7 +87,7 @@ def run_jobs(jobs: Sequence[Job], models: Sequence[Model], sink: Sink, options: 
         VqaError: the views of two videos do not fit into the memory allowed, or workers can't be kept running.
     """
     if jobs:
-        with _Engine(models, sink, options, len(jobs)) as engine:
+        with _Engine(models, sink, options, jobs) as engine:
             engine.run(jobs)
 
 
@@ -108,10 +114,10 @@ class _Idle:
 class _Engine:
     """The loop that keeps decoders and devices busy; all its state belongs to the thread that runs it."""
 
-    def __init__(self, models: Sequence[Model], sink: Sink, options: EngineOptions, videos: int) -> None:
+    def __init__(self, models: Sequence[Model], sink: Sink, options: EngineOptions, jobs: Sequence[Job]) -> None:
         self._models, self._sink = models, sink
-        cores = usable_cores()
-        processes = min(options.workers or cores, videos)
+        cores, files = usable_cores(), sum(isinstance(job.source, Path) for job in jobs)
+        processes, spans = max(1, min(options.workers or cores, files)), max(1, *(len(job.spans) for job in jobs))
         limits = WorkerLimits(
             options.max_pixels,
             options.video_seconds,
@@ -121,16 +127,17 @@ class _Engine:
             downloads=downloads(),
         )
         candidates = [model.candidate for model in models]
-        shares = share_out(options, models, videos)
-        wanted = min(videos, useful_slots(models, shares, processes))
-        count, size = slot_count(candidates, options.memory_bytes, wanted)
+        shares = share_out(options, models, len(jobs) * spans)
+        wanted = min(len(jobs), useful_slots(models, shares, processes))
+        count, size = slot_count(candidates, options.memory_bytes, wanted, spans=spans)
         networks = {index: model for index, model in enumerate(models) if not _is_native(model)}
         self._events: SimpleQueue[_Decoded | _Idle | Result] = SimpleQueue()
         self._ready: deque[Work] = deque()
         self._decoding = 0
         with contextlib.ExitStack() as stack:  # unwound from the last to the first, whatever fails on the way
             self._slots = [stack.enter_context(contextlib.closing(Slot(size))) for _ in range(count)]
-            self._workers = stack.enter_context(DecodeWorkers(candidates, processes, limits))
+            self._looker = stack.enter_context(FrameLooker(candidates))
+            self._workers = stack.enter_context(DecodeWorkers(candidates, processes, limits)) if files else None
             stack.callback(self._ready.clear)
             stack.push(self._store_what_is_done)
             stack.callback(torch.set_num_threads, torch.get_num_threads())
@@ -176,7 +183,8 @@ class _Engine:
             with contextlib.suppress(Empty):
                 return self._events.get(timeout=_LOOK_SECONDS)
             quiet += _LOOK_SECONDS
-            self._workers.look_after(quiet)
+            if self._workers is not None:
+                self._workers.look_after(quiet)
 
     def _decode(self, waiting: Iterable[Job]) -> None:
         """Keep every free slot's worth of videos on its way."""
@@ -189,7 +197,11 @@ class _Engine:
         def done(outcome: Outcome, generation: int) -> None:
             self._events.put(_Decoded(job, slot, outcome, tries, generation))
 
-        self._workers.submit(job.path, job.stamp, job.models, slot, done)
+        if isinstance(job.source, Frames):
+            self._looker.submit(job.source, job.models, slot, done, spans=job.spans)
+        else:
+            assert self._workers is not None, "there are workers where a job has a file"
+            self._workers.submit(job.source, job.models, slot, done, stamp=job.stamp, spans=job.spans)
 
     def _take(self, event: _Decoded | _Idle | Result) -> None:
         if isinstance(event, Result):
@@ -224,6 +236,7 @@ class _Engine:
 
     def _recover(self, event: _Decoded) -> None:
         """Start the pool anew where its idle workers were killed; every video that was in it is tried again."""
+        assert self._workers is not None, "only workers break"
         if event.generation == self._workers.generation:
             self._workers.restart()
         self._submit(event.job, event.slot, event.tries + 1)
@@ -240,7 +253,7 @@ class _Engine:
     def _store(self, job: Job, model: int, entry: DecodedInput, values: NDArray[np.float32], seconds: float) -> None:
         try:
             with np.errstate(over="ignore"):  # what is too large for float16 becomes infinite, and is refused below
-                features = VideoFeatures(values.astype(np.float16), entry.pts_seconds)
+                features = VideoFeatures(values.astype(np.float16), entry.pts_seconds, entry.parts)
         except VideoError as error:
             self._sink.fail(job, model, "features", error)
         else:

@@ -20,7 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from vqa.errors import ProbeError
-from vqa.extract.decoding import DecodedInput, DecodedVideo, bytes_needed, decode_video
+from vqa.extract.decoding import decode_video
+from vqa.extract.items import bytes_needed
+from vqa.extract.looking import DecodedInput, DecodedVideo
 from vqa.extract.model import run_network
 from vqa.extract.spec import Candidate
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqa.errors import VqaError
-from vqa.extract.decoding import DecodedInput, DecodedVideo
 from vqa.extract.launching import Computed, Launcher
+from vqa.extract.looking import DecodedInput, DecodedVideo
 from vqa.extract.model import Model, run_network
 from vqa.extract.options import Share
 from vqa.extract.residency import Residency

@@ -29,7 +29,9 @@ from torch import Tensor
 
 from vqa.errors import VideoError, VqaError
 from vqa.extract.decode_worker import WorkerLimits, decode_into, mapped, set_up
-from vqa.extract.decoding import Block, DecodedVideo, Stamp, bytes_needed
+from vqa.extract.decoding import Stamp
+from vqa.extract.items import Span, bytes_needed
+from vqa.extract.looking import Block, DecodedVideo
 from vqa.extract.spec import Candidate
 from vqa.extract.worker_server import start_worker_server, worker_context
 
@@ -60,9 +62,14 @@ class Slot:
         """By which a worker finds it."""
         return self._memory.name
 
+    @property
+    def buffer(self) -> memoryview:
+        """Its bytes."""
+        return mapped(self._memory)
+
     def block(self, block: Block) -> Tensor:
         """Return a view's frames, uint8 (count, 3, h, w), without copying them."""
-        return block.within(mapped(self._memory))
+        return block.within(self.buffer)
 
     def close(self) -> None:
         """Give the memory back; a tensor that still looks at it keeps it mapped until it goes."""
@@ -138,18 +145,26 @@ class DecodeWorkers:
         _stop(self._pool)
 
     def submit(
-        self, path: Path, stamp: Stamp | None, models: tuple[int, ...], slot: Slot, done: Callable[[Outcome, int], None]
+        self,
+        path: Path,
+        models: tuple[int, ...],
+        slot: Slot,
+        done: Callable[[Outcome, int], None],
+        *,
+        stamp: Stamp | None = None,
+        spans: tuple[Span, ...] = (),
     ) -> None:
         """Decode a video into a slot.
 
         Args:
             path: The video file.
-            stamp: What it was when it was hashed.
             models: Positions of the candidates that need it.
             slot: Where its frames go; the caller keeps it until `done`.
             done: Called once from another thread, with the pool's generation.
+            stamp: What the file was when it was hashed.
+            spans: Parts of it to look at; none for all of it.
         """
-        arguments = (path, stamp, models, slot.name)
+        arguments = (path, stamp, models, slot.name, spans)
         try:
             future = self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
         except RuntimeError:  # its idle workers were killed meanwhile
@@ -213,18 +228,19 @@ def _stop(pool: ProcessPool) -> None:
     pool.join()
 
 
-def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int) -> tuple[int, int]:
+def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int, *, spans: int = 1) -> tuple[int, int]:
     """Return how many slots to make, and their size in bytes: two at least, so that one is filled while one is read.
 
     Args:
         candidates: All that look at a video at once.
         memory_bytes: What all slots may take together.
         wanted: More than this would never be used.
+        spans: Most parts of a video that are looked at as videos of their own.
 
     Raises:
         VqaError: not even two videos fit, or the one that is wanted.
     """
-    size = bytes_needed(candidates)
+    size = bytes_needed(candidates) * spans
     limit, source = memory_bytes, "--memory"
     if SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(SHARED_MEMORY).free * 9 // 10) < limit:
         limit, source = free, "the shared memory that the system allows, /dev/shm"
