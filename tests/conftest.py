@@ -26,6 +26,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = {report.longrepr[2] for report in skipped if "browser: " in report.longrepr[2]}
+    for reason in reasons:
+        what = reason.partition("browser: ")[2]
+        terminalreporter.write_sep("!", f"browser tests did not run: {what}", red=True, bold=True)
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real ratings and clips, where a machine has it."""

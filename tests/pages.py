@@ -28,7 +28,7 @@ SCORES = Table(
 MANY_ROWS = Table(
     "Every video",
     (Column("video"), *(Column(f"a criterion of name {i}", 3) for i in range(9))),
-    tuple((f"video-{i}.mp4", *(((i * 7919 + j * 31) % 997) / 997 for j in range(9))) for i in range(300)),
+    tuple((f"video-{i}.mp4", *(((i * 7919 + j * 31) % 997) / 997 for j in range(9))) for i in range(40)),
 )
 FEW = Table("Numbers", (Column("x", 0), Column("y", 1)), ((1, 2.0), (2, 1.0), (3, None)))
 

@@ -1,9 +1,6 @@
 "use strict";
 
 const root = document.documentElement;
-const narrow = 560;
-const printedWidth = 660;
-root.classList.add("scripted");
 
 /* Theme */
 
@@ -126,18 +123,31 @@ const colourways = {
   light: ["#0b62ab", "#c2500a", "#187a57", "#8b4a9c", "#7a6a00", "#a3264e"],
   dark: ["#63b1f2", "#f5a35c", "#58cda0", "#d6a0e2", "#d8cb62", "#f08aa8"],
 };
+const printedWidth = 660;
+const touch = matchMedia("(pointer: coarse)").matches;
 const config = {
   responsive: true,
   displaylogo: false,
-  modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+  modeBarButtons: [touch ? ["toImage"] : ["toImage", "zoom2d", "pan2d", "resetScale2d"]],
   plotlyServerURL: "",
 };
 
-function template(box) {
+function shortened(box, printing) {
+  const longest = printing || box.clientWidth > 560 ? 34 : 18;
+  const labels = figures.get(box).data.flatMap(({ x = [], y = [] }) => [...x, ...y]);
+  const long = labels.filter((label) => typeof label === "string" && label.length > longest);
+  return Object.fromEntries(long.map((label) => [label, `${label.slice(0, longest - 9)}…${label.slice(-8)}`]));
+}
+
+function template(box, printing) {
   const style = getComputedStyle(box);
   const [ink, line, paper] = [style.color, style.borderTopColor, style.backgroundColor];
-  const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickcolor: line, automargin: true };
+  const axis = {
+    gridcolor: line, linecolor: line, zerolinecolor: line, tickcolor: line,
+    automargin: true, labelalias: shortened(box, printing),
+  };
   return {
+    data: { scatter: [{ marker: { line: { color: ink, width: 0.5 } } }] },
     layout: {
       paper_bgcolor: paper,
       plot_bgcolor: paper,
@@ -154,8 +164,8 @@ function template(box) {
 }
 
 function layoutOf(box, printing) {
-  const layout = { dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", ...figures.get(box).layout };
-  layout.template = template(box);
+  const layout = { dragmode: touch ? false : "zoom", ...figures.get(box).layout };
+  layout.template = template(box, printing);
   layout.uirevision = "kept";
   layout.autosize = !printing;
   layout.height = layout.height || 400;

@@ -20,6 +20,9 @@ from vqa.report.figure_json import figure_json
 LONGEST_TEXT = 80
 """Characters of a cell or a caption; what is longer is cut in its middle, the whole is its title."""
 
+FIRST_SCRIPT = 'document.documentElement.classList.add("scripted")'
+"""Run before anything is shown, so that what only readers without scripts need does not flash up."""
+
 
 def render_page(page: Page) -> str:
     """Return a page as one HTML document that needs no other file and no network.
@@ -38,7 +41,8 @@ def render_page(page: Page) -> str:
         .from_string(_resource("page.html"))
         .render(
             page=page,
-            policy=_policy(scripts),
+            policy=_policy([FIRST_SCRIPT, *scripts]),
+            first_script=Markup(FIRST_SCRIPT),  # noqa: S704
             css=Markup(_resource("page.css")),  # noqa: S704 - files of this package
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of packages
             next_id=lambda: next(ids),
