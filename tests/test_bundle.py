@@ -121,7 +121,7 @@ def rewrite(path, change):
 
 def test_a_bundle_of_another_schema_says_so(path):
     rewrite(path, lambda document, _: document.update(schema=1))
-    with pytest.raises(BundleError, match="is of schema 1, this version reads 2"):
+    with pytest.raises(BundleError, match="is of schema 1, this version reads 3"):
         load_bundle(path)
 
 

@@ -18,6 +18,7 @@ from vqa.pipeline.features import look_up, read_table, require_all
 from vqa.pipeline.opening import count_ignored_contents, open_dataset
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.ranking import SelectionRow, find_stored, read_selection
+from vqa.pipeline.trusting import TRAINING_MOS, TRAINING_ROWS, row_hashes
 from vqa.records import Failure, FeatureTable, is_imported
 from vqa.train.bundle import save_bundle
 from vqa.train.fitting import FittedRegressor, TrainJob, fit_many
@@ -77,7 +78,8 @@ def train_regressor(
     weights = fitted.fusion_weights
     header = _header(workspace, table, chosen, candidates, fitted, used)
     probes = {stored.record.name: np.array(stored.probe, np.float32) for stored in candidates if stored.probe}
-    save_bundle(workspace.bundle_file, fitted, header, probes)
+    known = {TRAINING_MOS: np.sort(table.mos), TRAINING_ROWS: np.sort(row_hashes(list(table.blocks.values())))}
+    save_bundle(workspace.bundle_file, fitted, header, {**probes, **known})
     return TrainingReport(
         bundle=workspace.bundle_file,
         videos=len(table.ids),

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vqa.errors import BundleError
 from vqa.extract.spec import PRECISIONS, ModelSpec
 from vqa.records import is_imported
 from vqa.train.bundle import Bundle
 
+TRAINING_MOS = "training_mos"
+"""Name of a bundle's array of all MOS it was trained on, ascending; float64, shape (N,)."""
+TRAINING_ROWS = "training_rows"
+"""Name of a bundle's array of hashes of the features it was trained on, as of `row_hashes`, ascending."""
 _MOST_FRAMES = 1 << 16
 
 
@@ -30,8 +38,26 @@ def check_told(bundle: Bundle) -> None:
         _require(isinstance(header["videos"], int), "videos")
         for entry in header["models"]:
             _check_model(entry)
+        known = bundle.extras[TRAINING_MOS]
+        _require(known.dtype == np.float64 and known.ndim == 1 and len(known) > 0, TRAINING_MOS)
+        _require(np.isfinite(known).all() and (np.diff(known) >= 0).all(), TRAINING_MOS)
+        hashes = bundle.extras[TRAINING_ROWS]
+        _require(hashes.dtype == np.uint64 and hashes.ndim == 1, TRAINING_ROWS)
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise BundleError(f"the bundle's header can't be used ({error}); train again") from error
+
+
+def row_hashes(blocks: Sequence[NDArray[np.float32]]) -> NDArray[np.uint64]:
+    """Return a hash of each video's time-averaged features, shape (N,): the first 8 bytes of their SHA-256.
+
+    By it a bundle tells whether it was trained on a video, wherever the video lies and whatever it is called.
+
+    Args:
+        blocks: Of all backbones in the bundle's order, each of shape (N, D).
+    """
+    joined = np.concatenate(blocks, axis=1, dtype="<f4")
+    digests = (hashlib.sha256(row.tobytes()).digest()[:8] for row in joined)
+    return np.array([int.from_bytes(digest, "little") for digest in digests], dtype=np.uint64)
 
 
 def _check_model(entry: Mapping[str, Any]) -> None:

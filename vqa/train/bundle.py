@@ -23,7 +23,7 @@ from vqa.files import written_whole
 from vqa.train.fitted import FittedRegressor, Predictions
 from vqa.train.packing import pack, unpack
 
-BUNDLE_SCHEMA = 2
+BUNDLE_SCHEMA = 3
 
 _KEY = "vqa_bundle"
 _EXTRA = "extra."
