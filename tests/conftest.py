@@ -6,8 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from workspaces import Trained
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests share `media`, and import modes without packages can't
 
@@ -40,6 +44,14 @@ def test_data() -> Path:
     if not TEST_DATA.is_dir():
         pytest.skip("no real ratings and clips here; set VQA_TEST_DATA")
     return TEST_DATA
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A workspace that is done; tests leave it as it is."""
+    from workspaces import make_trained
+
+    return make_trained(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(autouse=True)

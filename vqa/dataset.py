@@ -100,7 +100,7 @@ def read_dataset(
     for template in templates:
         if "{id}" not in template:
             raise LabelsError(f"name template {template!r} has no {{id}} in it; write one like '{{id}}_small.mp4'")
-    base, paths = _find_videos(videos)
+    base, paths = find_videos(videos)
     files = () if labels is None else (labels,) if isinstance(labels, Path) else tuple(labels)
     entries = read_label_files(files, columns, splits=file_splits, read_hdf5=read_hdf5)
     rows, missing = _match(entries, _Index(base, paths), templates)
@@ -193,8 +193,12 @@ def _unlabelled(base: Path, paths: Sequence[Path], labelled: Sequence[VideoRow])
     return rows
 
 
-def _find_videos(videos: str) -> tuple[Path, list[Path]]:
-    """Return the folder that ids are relative to, and the sorted paths of all videos in it."""
+def find_videos(videos: str) -> tuple[Path, list[Path]]:
+    """Return the folder that ids are relative to, and the sorted paths of all videos in a folder or of a glob.
+
+    Raises:
+        LabelsError: there is none, or they can't be listed.
+    """
     try:
         base, paths = _search(Path(videos).expanduser())
     except (ValueError, OSError, RuntimeError) as error:

@@ -10,9 +10,10 @@ import click
 from vqa.cli.caching import cache
 from vqa.cli.models import models
 from vqa.cli.options import FAILED, INTERRUPTED
+from vqa.cli.scoring import score
 from vqa.cli.starting import demo, doctor, init
 from vqa.cli.stopping import catch_signals
-from vqa.cli.working import evaluate, extract, score, select, train
+from vqa.cli.working import evaluate, extract, select, train
 from vqa.errors import VqaError
 from vqa.escaping import for_terminal
 

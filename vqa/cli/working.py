@@ -1,4 +1,4 @@
-"""Commands of the everyday work: `vqa extract`, `select`, `train`, `evaluate` and `score`."""
+"""Commands of the everyday work: `vqa extract`, `select`, `train` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -131,9 +131,10 @@ class _Count(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
 @click.option("--by", type=click.Choice(["content", "video"]), default="content", help="What splits keep whole.")
 @click.option("--allow-leaking", is_flag=True, help="Split by video although contents are known.")
 @click.option("--on", type=click.Path(path_type=Path), metavar="OTHER", help="Train on all, test on this workspace.")
+@click.option("--model", type=click.Path(path_type=Path), help="Train nothing: test this bundle.")
 @in_workspace
 @as_json
-def evaluate(*, folder: Path, on: Path | None, as_json: bool, **options: Any) -> None:
+def evaluate(*, folder: Path, on: Path | None, model: Path | None, as_json: bool, **options: Any) -> None:
     """Measure selection and training on repeated splits by content; the test rows of each are read once.
 
     With contents unknown and default settings the splits are those of the UGC benchmark (seeds ceil(8.8 i), 80/20).
@@ -143,49 +144,32 @@ def evaluate(*, folder: Path, on: Path | None, as_json: bool, **options: Any) ->
       vqa evaluate --splits 100
       vqa evaluate --top-k all --method blend --method ptm-vqa
       vqa evaluate --on ../livevqc
+      vqa evaluate --model scorer.vqa --on ../livevqc
     """
     from vqa import pipeline, tables, terminal
 
     with terminal.Bars() as bars:
-        if on is not None:
-            _refuse_splits(options)
+        if model is not None:
+            _refuse(options, _TRAINING, "--model is trained already")
+            crossing = pipeline.evaluate_bundle(folder, model, on=on)
+        elif on is not None:
+            _refuse(options, _SPLITTING, "--on makes no splits")
             crossing = pipeline.evaluate_on(folder, on, progress=bars, **options)
         else:
             report = pipeline.evaluate_workspace(folder, progress=bars, **options)
-    if on is not None:
+    if on is not None or model is not None:
         (terminal.print_json if as_json else tables.print_crossing)(crossing)
     else:
         (terminal.print_json if as_json else tables.print_evaluation)(report)
 
 
-def _refuse_splits(options: dict[str, Any]) -> None:
-    """Take away the options of repeated splits; refuse those that were given."""
-    defaults = {"splits": None, "by": "content", "allow_leaking": False}
+_SPLITTING = {"splits": None, "by": "content", "allow_leaking": False}
+_TRAINING = {**_SPLITTING, "top_k": None, "criterion": None, "methods": (), "baselines": True}
+
+
+def _refuse(options: dict[str, Any], defaults: Mapping[str, Any], why: str) -> None:
+    """Take away options that would do nothing; refuse those that were given."""
     given = [name for name, default in defaults.items() if options.pop(name) != default]
     if given:
-        raise click.UsageError(f"--on makes no splits; leave out --{given[0].replace('_', '-')}")
-
-
-@click.command()
-@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="VIDEO...")
-@click.option("--model", type=click.Path(path_type=Path), help="Bundle.  [default: the workspace's scorer.vqa]")
-@with_effort
-@in_workspace
-@with_weights
-@as_json
-def score(
-    videos: tuple[Path, ...], *, model: Path | None, overrides: Mapping[str, Any], folder: Path, as_json: bool
-) -> None:
-    """Score videos with a trained bundle.
-
-    \b
-    Example:
-      vqa score clip.mp4 other.mkv --model scorer.vqa
-    """
-    from vqa import pipeline, tables, terminal
-
-    with terminal.Bars() as bars:
-        bundle = model or folder / "scorer.vqa"
-        report = pipeline.score_videos(videos, bundle, folder=folder, overrides=overrides, progress=bars)
-    (terminal.print_json if as_json else tables.print_scores)(report)
-    sys.exit(DONE if report.complete else INCOMPLETE)
+        flag = {"methods": "method", "baselines": "no-baselines"}.get(given[0], given[0].replace("_", "-"))
+        raise click.UsageError(f"{why}; leave out --{flag}")

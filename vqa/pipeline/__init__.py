@@ -1,29 +1,42 @@
 """The composition root: the only package that knows every stage. One module for each command."""
 
 from vqa.cache.tablenames import TableNames
+from vqa.pipeline.asking import ExplanationReport, TimelineReport, explain_videos, score_timelines
+from vqa.pipeline.bundle_evaluation import evaluate_bundle
 from vqa.pipeline.crossing import CrossReport, evaluate_on
 from vqa.pipeline.demonstration import DemoReport, run_demo
 from vqa.pipeline.doctor import MachineReport, check_machine
 from vqa.pipeline.evaluation import EvaluationReport, evaluate_workspace
+from vqa.pipeline.explaining import Explanation
 from vqa.pipeline.exporting import ExportReport, export_table
 from vqa.pipeline.extraction import ExtractionReport, extract_features
 from vqa.pipeline.fetching import FetchedModel, FetchReport, fetch_weights, weights_as_set
+from vqa.pipeline.inputs import expand_videos
 from vqa.pipeline.keeping import DropReport, compact_features, drop_features, verify_features
 from vqa.pipeline.listing import CacheReport, ListedModel, describe_cache, list_models
-from vqa.pipeline.progress import Progress
+from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.provenance import FeatureOrigin, ProvenanceReport, describe_features
 from vqa.pipeline.ranking import Selection, rank_models
-from vqa.pipeline.scoring import ScoreReport, VideoScore, score_videos
+from vqa.pipeline.score_files import RowPrinter, report_text
+from vqa.pipeline.scorer import Scorer
+from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore
+from vqa.pipeline.scoring import load_scorer, score_into, score_videos
 from vqa.pipeline.setting_up import InitReport, init_workspace
+from vqa.pipeline.timeline_files import timelines_text
+from vqa.pipeline.timelines import ScoreTimeline
 from vqa.pipeline.training import TrainingReport, train_regressor
 from vqa.pipeline.transferring import ImportReport, import_table
 
 __all__ = [
+    "SILENT",
+    "BundleInfo",
     "CacheReport",
     "CrossReport",
     "DemoReport",
     "DropReport",
     "EvaluationReport",
+    "Explanation",
+    "ExplanationReport",
     "ExportReport",
     "ExtractionReport",
     "FeatureOrigin",
@@ -35,9 +48,13 @@ __all__ = [
     "MachineReport",
     "Progress",
     "ProvenanceReport",
+    "RowPrinter",
     "ScoreReport",
+    "ScoreTimeline",
+    "Scorer",
     "Selection",
     "TableNames",
+    "TimelineReport",
     "TrainingReport",
     "VideoScore",
     "check_machine",
@@ -45,17 +62,25 @@ __all__ = [
     "describe_cache",
     "describe_features",
     "drop_features",
+    "evaluate_bundle",
     "evaluate_on",
     "evaluate_workspace",
+    "expand_videos",
+    "explain_videos",
     "export_table",
     "extract_features",
     "fetch_weights",
     "import_table",
     "init_workspace",
     "list_models",
+    "load_scorer",
     "rank_models",
+    "report_text",
     "run_demo",
+    "score_into",
+    "score_timelines",
     "score_videos",
+    "timelines_text",
     "train_regressor",
     "verify_features",
     "weights_as_set",

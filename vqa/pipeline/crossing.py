@@ -111,10 +111,7 @@ def evaluate_on(
     contenders = tuple(
         CrossContender(name, entrants.titles[name], measure([single], own)[0]) for name, own in said.items()
     )
-    results = (
-        workspace.results_dir
-        / f"on-{other.resolve().name}-{hashlib.sha256(str(other.resolve()).encode()).hexdigest()[:6]}"
-    )
+    results = workspace.results_dir / results_name("on", other)
     report = CrossReport(
         contenders=contenders,
         trained_on=str(folder),
@@ -130,8 +127,14 @@ def evaluate_on(
         other_note=tested.dataset.note,
         files=(results / "predictions.csv", results / "evaluation.json"),
     )
-    _write(report, test.table, {name: own[0] for name, own in said.items()})
+    write_predictions(report, test.table, {name: own[0] for name, own in said.items()})
     return report
+
+
+def results_name(kind: str, other: Path) -> str:
+    """Return what to call the folder of results on another workspace: its name may stand for several."""
+    place = str(other.resolve())
+    return f"{kind}-{other.resolve().name}-{hashlib.sha256(place.encode()).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +150,7 @@ class _Test:
 def _read_test(tested: Workspace, ranked: RankedTable) -> _Test:
     """Read the test rows' features of every candidate that both workspaces have."""
     store = FeatureStore(tested.cache_dir)
-    rows, part = _test_rows(open_dataset(tested))
+    rows, part = test_rows(open_dataset(tested))
     here = {stored.record.name: stored for stored in current_candidates(store, tested)}
     known = {name: stored.record.fingerprint for name, stored in ranked.candidates.items()}
     shared = [stored for name, stored in here.items() if name in known and _are_alike(stored, ranked.candidates[name])]
@@ -179,7 +182,7 @@ def _are_alike(one: StoredCandidate, other: StoredCandidate) -> bool:
     return same and probes_agree(one.probe, other.probe, precision=one.record.text("precision"))
 
 
-def _test_rows(dataset: Dataset) -> tuple[Sequence[VideoRow], str]:
+def test_rows(dataset: Dataset) -> tuple[Sequence[VideoRow], str]:
     """Return the labelled rows of split `test`, or all labelled rows where the dataset has no splits."""
     rows = [row for row in dataset.labelled if row.split == "test"]
     return (rows, "test split") if rows else (dataset.labelled, "all labelled videos")
@@ -196,7 +199,7 @@ def _trained_on(test: FeatureTable, trained: FeatureTable) -> NDArray[np.bool_]:
     return np.array([b"".join(test.blocks[name][row].tobytes() for name in names) in seen for row in rows], dtype=bool)
 
 
-def _write(report: CrossReport, table: FeatureTable, said: dict[str, Predictions]) -> None:
+def write_predictions(report: CrossReport, table: FeatureTable, said: dict[str, Predictions]) -> None:
     """Write a row for each test video, and the figures."""
     predictions_file, summary_file = report.files
     scores = (own.scores.tolist() for own in said.values())

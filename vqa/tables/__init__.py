@@ -7,10 +7,11 @@ from vqa.tables.importing import print_export, print_import
 from vqa.tables.keeping import print_compaction, print_drop, print_verification
 from vqa.tables.listing import print_cache, print_fetch, print_models
 from vqa.tables.provenance import print_provenance
+from vqa.tables.scoring import print_explanations, print_scores, print_timelines
 from vqa.tables.selecting import print_selection
 from vqa.tables.shared import print_failures
 from vqa.tables.starting import print_demo, print_doctor, print_init
-from vqa.tables.working import print_extraction, print_scores, print_training
+from vqa.tables.working import print_extraction, print_training
 
 __all__ = [
     "print_cache",
@@ -20,6 +21,7 @@ __all__ = [
     "print_doctor",
     "print_drop",
     "print_evaluation",
+    "print_explanations",
     "print_export",
     "print_extraction",
     "print_failures",
@@ -30,6 +32,7 @@ __all__ = [
     "print_provenance",
     "print_scores",
     "print_selection",
+    "print_timelines",
     "print_training",
     "print_verification",
 ]

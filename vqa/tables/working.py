@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vqa.tables.shared import print_failures, say_ignored, say_note, some_names
+from vqa.tables.shared import print_failures, say_ignored, some_names
 from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
-    from vqa.pipeline import ExtractionReport, ScoreReport, TrainingReport
+    from vqa.pipeline import ExtractionReport, TrainingReport
 
 
 def print_extraction(report: ExtractionReport) -> None:
@@ -47,26 +47,3 @@ def print_training(report: TrainingReport) -> None:
     say_ignored(report.ignored_contents)
     print_failures(report.failures)
     say("How good it is on videos it has not seen: `vqa evaluate`")
-
-
-def print_scores(report: ScoreReport) -> None:
-    """Print scores and what they mean."""
-    rows = [
-        (
-            str(row.video),
-            "-" if row.score is None else f"{row.score:.2f}",
-            "-" if row.low is None or row.high is None else f"{row.low:.2f} to {row.high:.2f}",
-            row.reason or "ok",
-        )
-        for row in report.scores
-    ]
-    low, high = report.scale
-    print_table(
-        f"Scores on the scale {low:g} (worst) to {high:g} (best)",
-        ("video", "score", "9 of 10 lie in", "status"),
-        rows,
-        right="score",
-    )
-    seen = f"labels from {report.mos_range[0]:.4g} to {report.mos_range[1]:.4g}"
-    say(f"Trained on {report.videos} videos with {seen}, features of {', '.join(report.models)}.")
-    say_note(report.labels)

@@ -1,0 +1,264 @@
+"""A trained bundle, ready to score: the one way from videos to scores, for the command line and for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vqa.cache.store import time_average
+from vqa.errors import VideoError
+from vqa.extract.decoding import Frames
+from vqa.extract.duration import video_seconds
+from vqa.extract.model import choose_devices
+from vqa.extract.worker_server import start_worker_server
+from vqa.files import sha256_of
+from vqa.pipeline.backbones import Backbones
+from vqa.pipeline.candidates import library_versions
+from vqa.pipeline.effort import engine_options
+from vqa.pipeline.explaining import Explanation, explain_video
+from vqa.pipeline.gathering import Gathered, LoadedBundle, Wanted, gather
+from vqa.pipeline.progress import SILENT, Progress
+from vqa.pipeline.reuse import FeatureCache
+from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore, describe_bundle, percentile
+from vqa.pipeline.sources import Pixels, Source, Video, name_of, open_source, pair
+from vqa.pipeline.timelines import DEFAULT_STEP_SECONDS, DEFAULT_WINDOW_SECONDS, ScoreTimeline, score_windows
+from vqa.pipeline.trusting import check_told
+from vqa.settings import ExtractSettings
+from vqa.train.bundle import load_bundle
+
+_DEFAULTS = ExtractSettings()
+
+
+def _ignore(score: VideoScore) -> None:
+    """Do nothing with a score."""
+
+
+class Scorer:
+    """A trained bundle, ready to score videos; made by `Scorer.load`.
+
+    Scores lie on the scale of the labels that the bundle was trained on, see `info`. Backbones are loaded when a video
+    first needs them, and stay loaded.
+    """
+
+    def __init__(self, loaded: LoadedBundle, info: BundleInfo) -> None:
+        self.info = info
+        """What the bundle says of itself."""
+        self._loaded = loaded
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        cache: str | Path | None = None,
+        adding: bool = True,
+        settings: ExtractSettings = _DEFAULTS,
+    ) -> Self:
+        """Read a bundle.
+
+        Args:
+            path: The file that training wrote.
+            cache: A cache folder whose features of a video are used.
+            adding: Whether features that the cache lacks are added to it.
+            settings: Device, batch, workers and limits; models, frames and precision are the bundle's.
+
+        Raises:
+            BundleError: the file is no bundle, or a damaged one.
+            CacheError: the cache can't be read, or is to be added to and holds other numbers of a backbone.
+            VqaError: the device can't be used.
+        """
+        file = Path(path)
+        bundle = load_bundle(file)
+        check_told(bundle)
+        devices = choose_devices(settings.device)
+        features = None if cache is None else FeatureCache(Path(cache), bundle, adding=adding)
+        loaded = LoadedBundle(bundle, Backbones(bundle, devices[0]), engine_options(settings, devices), features)
+        return cls(loaded, describe_bundle(bundle, str(path), sha256_of(file)))
+
+    def score(self, video: str | Path | Pixels, pts_seconds: ArrayLike | None = None) -> VideoScore:
+        """Score one video.
+
+        Args:
+            video: A file; or decoded frames, uint8 of shape (T, H, W, 3), R'G'B' with the full range 0 to 255, upright.
+            pts_seconds: Of decoded frames, when each is shown: shape (T,), ascending, in seconds.
+
+        Returns:
+            The score on the scale of the training labels, with its interval and its percentile.
+
+        Raises:
+            VideoError: the video can't be scored; the message says why.
+            BundleError, WeightsError, ProbeError: a backbone can't be had as it was in training.
+        """
+        row = self.score_many([pair(video, pts_seconds)])[0]
+        if row.score is None:
+            raise VideoError(f"{row.video}: {row.reason}")
+        return row
+
+    def score_many(
+        self,
+        videos: Iterable[Video],
+        *,
+        on_score: Callable[[VideoScore], None] = _ignore,
+        progress: Progress = SILENT,
+    ) -> ScoreReport:
+        """Score videos, several at a time; one that can't be scored costs its own row and nothing else.
+
+        Args:
+            videos: Files, or pairs of decoded frames (T, H, W, 3), uint8, and their times (T,) in seconds.
+            on_score: Told of each as soon as it is there, in whatever order they come.
+            progress: Told how far the run is.
+
+        Returns:
+            A row for each video, in the order given.
+
+        Raises:
+            BundleError, WeightsError, ProbeError: a backbone can't be had as it was in training.
+        """
+        given = list(videos)
+        return ScoreReport(_Run(self._loaded, given, on_score, progress).rows(), self.info, dict(library_versions()))
+
+    def timeline(
+        self,
+        video: str | Path | Pixels,
+        pts_seconds: ArrayLike | None = None,
+        *,
+        window_seconds: float = DEFAULT_WINDOW_SECONDS,
+        step_seconds: float = DEFAULT_STEP_SECONDS,
+        progress: Progress = SILENT,
+    ) -> ScoreTimeline:
+        """Score windows along a video, each as if it were a video of its own; memory does not grow with its length.
+
+        Args:
+            video: A file, or decoded frames as of `score`.
+            pts_seconds: Times of decoded frames, as of `score`.
+            window_seconds: Length of each window.
+            step_seconds: From the beginning of one window to that of the next.
+            progress: Told how far the run is.
+
+        Raises:
+            VideoError: the video can't be read.
+            VqaError: windows of these lengths can't be made.
+            BundleError, WeightsError, ProbeError: a backbone can't be had as it was in training.
+        """
+        start_worker_server()
+        source = open_source(pair(video, pts_seconds))
+        seconds = self._seconds(source)
+        return score_windows(self._loaded, source, seconds, window=window_seconds, step=step_seconds, progress=progress)
+
+    def explain(self, video: str | Path | Pixels, pts_seconds: ArrayLike | None = None) -> Explanation:
+        """Say how much each backbone and each moment of a video moved its score.
+
+        Args:
+            video: A file, or decoded frames as of `score`.
+            pts_seconds: Times of decoded frames, as of `score`.
+
+        Raises:
+            VideoError: the video can't be scored.
+            VqaError: the bundle has too many backbones.
+            BundleError, WeightsError, ProbeError: a backbone can't be had as it was in training.
+        """
+        return explain_video(self._loaded, open_source(pair(video, pts_seconds), self._loaded.cache))
+
+    def _seconds(self, source: Source) -> float:
+        """Return how long a video lasts."""
+        if isinstance(source.content, Frames):
+            return source.content.end_seconds
+        options = self._loaded.options
+        try:
+            return video_seconds(
+                source.content,
+                max_pixels=options.max_pixels,
+                max_seconds=options.max_duration_seconds,
+                memory_bytes=options.worker_bytes,
+                patience=options.video_seconds,
+            )
+        except VideoError as error:
+            raise VideoError(f"{source.name}: {error}") from error
+
+
+class _Run:
+    """Scores some videos: those whose features lie in the cache at once, the others as they are computed."""
+
+    def __init__(
+        self, loaded: LoadedBundle, given: Sequence[Video], on_score: Callable[[VideoScore], None], progress: Progress
+    ) -> None:
+        self._loaded, self._given = loaded, given
+        self._on_score, self._progress = on_score, progress
+        self._rows: dict[int, VideoScore] = {}
+        self._means: dict[int, dict[int, NDArray[np.float32]]] = {}
+
+    def rows(self) -> tuple[VideoScore, ...]:
+        """Do it."""
+        start_worker_server()
+        sources: dict[int, Source] = {}
+        for number, video in enumerate(self._given):
+            try:
+                sources[number] = open_source(video, self._loaded.cache)
+            except VideoError as error:
+                self._fail(number, str(error), None)
+        self._read_cache(sources)
+        wanted = []
+        for number, source in sources.items():
+            held = self._means.setdefault(number, {})
+            lacking = tuple(place for place in self._loaded.places if place not in held)
+            if lacking:
+                wanted.append(Wanted(str(number), source.content, lacking, source.key, source.stamp))
+        if wanted:
+            gather(self._loaded, wanted, time_average, self._take)
+        return tuple(self._rows[number] for number in range(len(self._given)))
+
+    def _read_cache(self, sources: dict[int, Source]) -> None:
+        """Take what the cache has, and score the videos of which it has all."""
+        if self._loaded.cache is None:
+            return
+        numbers: dict[str, list[int]] = {}
+        for number, source in sources.items():
+            if source.key:
+                numbers.setdefault(source.key, []).append(number)
+        for key, means in self._loaded.cache.means(list(numbers)):
+            for number in numbers[key]:
+                self._means[number] = dict(means)
+                if len(means) == len(self._loaded.places):
+                    self._score(number, cached=len(means), seconds=0.0)
+
+    def _take(self, number: str, gathered: Gathered[NDArray[np.float32]]) -> None:
+        place = int(number)
+        if gathered.reason:
+            self._fail(place, gathered.reason, gathered.seconds)
+            return
+        cached = len(self._means[place])
+        self._means[place] |= gathered.values
+        self._score(place, cached=cached, seconds=gathered.seconds)
+
+    def _score(self, number: int, *, cached: int, seconds: float) -> None:
+        said = self._loaded.predict({place: mean[None] for place, mean in self._means[number].items()})
+        self._means[number] = dict.fromkeys(self._means[number], np.empty(0, np.float32))  # no longer needed
+        low, high = (None if np.isnan(end[0]) else float(end[0]) for end in (said.low, said.high))
+        score = float(said.scores[0])
+        self._tell(
+            number,
+            VideoScore(
+                video=name_of(self._given[number]),
+                score=score,
+                low=low,
+                high=high,
+                percentile=percentile(self._loaded.bundle, score),
+                scale=self._loaded.scale,
+                seconds=seconds,
+                cached=cached,
+                reason="",
+            ),
+        )
+
+    def _fail(self, number: int, reason: str, seconds: float | None) -> None:
+        name = name_of(self._given[number])
+        self._tell(number, VideoScore(name, None, None, None, None, self._loaded.scale, seconds, 0, reason))
+
+    def _tell(self, number: int, row: VideoScore) -> None:
+        self._rows[number] = row
+        self._on_score(row)
+        self._progress.update("scoring", len(self._rows), len(self._given))

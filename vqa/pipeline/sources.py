@@ -1,0 +1,80 @@
+"""What is to be scored: a file or decoded frames, with what tells it from others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vqa.errors import VideoError
+from vqa.extract.decoding import Frames, Stamp, read_stamp
+from vqa.pipeline.reuse import FeatureCache
+
+Pixels = NDArray[np.uint8]
+"""Decoded frames, shape (T, H, W, 3): R'G'B', full range 0 to 255, upright."""
+Video = str | Path | tuple[Pixels, ArrayLike]
+"""A file; or decoded frames, and when each is shown, shape (T,), ascending, in seconds."""
+
+_DECODED = "decoded frames"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A video that is to be scored."""
+
+    name: str
+    """Its path as it was given; of decoded frames that they are such."""
+    content: Path | Frames
+    key: str
+    """Empty where no cache is asked, or none can know it."""
+    stamp: Stamp | None
+    """Of a file."""
+
+
+def name_of(video: Video) -> str:
+    """Return what to call a video."""
+    return str(video) if isinstance(video, str | Path) else _DECODED
+
+
+def open_source(video: Video, cache: FeatureCache | None = None) -> Source:
+    """Look at what is to be scored, without decoding it.
+
+    Args:
+        video: A file, or decoded frames with their times.
+        cache: Where its features may lie.
+
+    Raises:
+        VideoError: the file can't be read, or the frames are none.
+        CacheError: the cache can't be read.
+    """
+    if not isinstance(video, str | Path):
+        rgb, times = video
+        return Source(_DECODED, Frames(np.asarray(rgb), _as_times(times)), "", None)
+    path = Path(video)
+    stamp = read_stamp(path)
+    key = "" if cache is None else cache.key(path)
+    return Source(str(video), path, key, stamp)
+
+
+def pair(video: str | Path | Pixels, pts_seconds: ArrayLike | None) -> Video:
+    """Return one video from the two arguments that say it.
+
+    Raises:
+        VideoError: frames without times, or a file with some.
+    """
+    if isinstance(video, str | Path):
+        if pts_seconds is not None:
+            raise VideoError(f"{video}: times belong to decoded frames; a file has its own, leave them out")
+        return video
+    if pts_seconds is None:
+        raise VideoError(f"{_DECODED} have no times; give pts_seconds, when each of them is shown")
+    return video, pts_seconds
+
+
+def _as_times(times: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(times, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise VideoError(f"times of frames are no numbers ({error}); give them in seconds") from error
