@@ -95,12 +95,12 @@ def test_figures_are_whole_json_with_null_for_what_is_no_number(reading):
 
 
 def test_the_json_of_a_figure_can_not_end_its_script():
-    figure = {"data": [{"x": ("</script>", "a & b", "\u2028\u2029\x00"), "y": [float("inf"), 1]}]}
+    figure = {"data": [{"x": ("</script>", "a & b", "\u2028\u2029\x00", "<b>"), "</script>": [float("inf"), 1]}]}
     text = figure_json(figure)
     assert not set(text) & set("<>&\u2028\u2029\x00")
     assert json.loads(text)["data"][0] == {
-        "x": ["&lt;/script&gt;", "a &amp; b", "\\u2028\\u2029\\x00"],
-        "y": [None, 1],
+        "x": ["&lt;/script&gt;", "a &amp; b", "\\u2028\\u2029\\x00", "<b>"],
+        "</script>": [None, 1],
     }
 
 
