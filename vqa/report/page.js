@@ -132,11 +132,14 @@ const config = {
   plotlyServerURL: "",
 };
 
+/* Where names such as `library:model` are too long for an axis, all lose their library, and then their middle. */
 function shortened(box, printing) {
-  const longest = printing || box.clientWidth > 560 ? 34 : 18;
-  const labels = figures.get(box).data.flatMap(({ x = [], y = [] }) => [...x, ...y]);
-  const long = labels.filter((label) => typeof label === "string" && label.length > longest);
-  return Object.fromEntries(long.map((label) => [label, `${label.slice(0, longest - 9)}…${label.slice(-8)}`]));
+  const longest = Math.max(14, Math.floor((printing ? printedWidth : box.clientWidth) / 22));
+  const cut = (label) => (label.length > longest ? `${label.slice(0, longest - 9)}…${label.slice(-8)}` : label);
+  const ticks = figures.get(box).data.flatMap(({ x = [], y = [] }) => [...x, ...y]);
+  const labels = ticks.filter((tick) => typeof tick === "string");
+  if (!labels.some((label) => label.length > longest)) return {};
+  return Object.fromEntries(labels.map((label) => [label, cut(label.replace(/^[\w.-]+:/, ""))]));
 }
 
 function template(box, printing) {
@@ -147,7 +150,7 @@ function template(box, printing) {
     automargin: true, labelalias: shortened(box, printing),
   };
   return {
-    data: { scatter: [{ marker: { line: { color: ink, width: 0.5 } } }] },
+    data: { scatter: [{ marker: { line: { color: "#808080", width: 0.5 } } }] },
     layout: {
       paper_bgcolor: paper,
       plot_bgcolor: paper,
