@@ -198,7 +198,7 @@ def test_export_leaves_out_videos_that_lack_features_and_names_them(run: Run, wo
     assert "2 videos lack features of some model and are left out: v00, v01" in out
     assert np.load(tmp_path / "e.npz")["ids"].tolist() == list(IDS[2:])
     status, _, err = run("cache", "export", tmp_path / "e.npz", "--models", "nope*", "-C", workspace)
-    assert (status, "the cache holds no 'nope*', but imported:p/blind" in err) == (1, True)
+    assert (status, "the cache holds no 'nope*'; known are: imported:p/blind" in err) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def import_(
 
 @cache.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--models", multiple=True, metavar="MODEL", help="Candidate to export, or a glob; repeatable.")
+@click.option("--models", multiple=True, metavar="MODEL", help="Only this one, a glob or a fingerprint; repeatable.")
 @in_workspace
 @as_json
 def export(file: Path, *, models: tuple[str, ...], folder: Path, as_json: bool) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
-from vqa.cache.store import FeatureStore, StoredCandidate
+from vqa.cache.store import FeatureStore
 from vqa.cache.tablefiles import RatedIds
 from vqa.cache.tablewriting import check_target, write_feature_file
 from vqa.dataset import VideoRow
 from vqa.errors import CacheMissError
 from vqa.pipeline.features import current_candidates, look_up, read_table
 from vqa.pipeline.opening import open_dataset
+from vqa.pipeline.provenance import named_candidates
 from vqa.records import IMPORTED
 from vqa.workspace import open_workspace
 
@@ -39,7 +39,7 @@ def export_table(file: Path, models: Sequence[str] = (), *, folder: Path = Path(
 
     Args:
         file: `.npz`, `.csv` or `.mat`; an older one is replaced.
-        models: Candidates or globs; none for all that the cache holds.
+        models: Candidates, globs or fingerprints; none for all that the cache holds.
         folder: The workspace.
 
     Raises:
@@ -51,7 +51,7 @@ def export_table(file: Path, models: Sequence[str] = (), *, folder: Path = Path(
     workspace = open_workspace(folder)
     store = FeatureStore(workspace.cache_dir)
     rows = open_dataset(workspace).rows
-    candidates = _named(current_candidates(store, workspace), models)
+    candidates = named_candidates(current_candidates(store, workspace), models)
     found = look_up(workspace, store, rows, candidates)
     lacking = frozenset(video for ids in found.lacking.values() for video in ids)
     whole = frozenset(found.ids) - lacking
@@ -70,18 +70,6 @@ def export_table(file: Path, models: Sequence[str] = (), *, folder: Path = Path(
         missing=int(sum(np.isnan(block).sum() for block in sets.values())),
         left_out=tuple(row.id for row in rows if row.id not in whole),
     )
-
-
-def _named(candidates: Sequence[StoredCandidate], models: Sequence[str]) -> list[StoredCandidate]:
-    names = [stored.record.name for stored in candidates]
-    for pattern in models:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise CacheMissError(f"the cache holds no {pattern!r}, but {', '.join(names)}; correct --models")
-    return [
-        stored
-        for stored in candidates
-        if not models or any(fnmatchcase(stored.record.name, pattern) for pattern in models)
-    ]
 
 
 def _rated(rows: Sequence[VideoRow]) -> RatedIds:
