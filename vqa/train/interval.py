@@ -35,6 +35,15 @@ class IntervalScale:
 
         Args:
             disagreement: As of `disagree`, shape (N,).
+            coverage: As of `factor`, as are the errors.
+        """
+        result: Floats = self.factor(coverage) * np.hypot(self.typical, disagreement)
+        return result
+
+    def factor(self, coverage: float) -> float:
+        """Return half the interval's length in local scales.
+
+        Args:
             coverage: Share of new videos whose MOS should lie inside, above 0 and below 1.
 
         Raises:
@@ -42,9 +51,7 @@ class IntervalScale:
         """
         if not 0 < coverage < 1:
             raise DegenerateDataError(f"an interval of coverage {coverage:g} can't be made; use one between 0 and 1")
-        factor = float(np.interp(coverage, _QUANTILES, self.quantiles))
-        result: Floats = factor * np.hypot(self.typical, disagreement)
-        return result
+        return float(np.interp(coverage, _QUANTILES, self.quantiles))
 
 
 def disagree(parts: Sequence[Floats]) -> Floats:

@@ -22,7 +22,8 @@ from torch.nn import functional
 
 Parameters = dict[str, Tensor]
 
-_LAYERS = ("first", "second")
+LAYERS = ("first", "second")
+"""The two fully connected layers of a transformation module, by the names of their parameters."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def parameter_shapes(size: NetworkSize) -> dict[str, tuple[int, ...]]:
         "score.weight": (width,),
         "score.bias": (1,),
     }
-    return shapes | {f"{layer}.{kind}": (count, 1, width) for layer in _LAYERS for kind in ("bias", "gain", "shift")}
+    return shapes | {f"{layer}.{kind}": (count, 1, width) for layer in LAYERS for kind in ("bias", "gain", "shift")}
 
 
 def initial_parameters(size: NetworkSize, generator: torch.Generator) -> Parameters:
@@ -104,7 +105,7 @@ def transform(parameters: Mapping[str, Tensor], blocks: Tensor, dropouts: Sequen
         All h_n, shape (S, K, B, W).
     """
     hidden = blocks
-    for index, layer in enumerate(_LAYERS):
+    for index, layer in enumerate(LAYERS):
         hidden = hidden @ parameters[f"{layer}.weight"] + parameters[f"{layer}.bias"]
         hidden = functional.layer_norm(hidden, hidden.shape[-1:])
         hidden = functional.gelu(hidden * parameters[f"{layer}.gain"] + parameters[f"{layer}.shift"])
