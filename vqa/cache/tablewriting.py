@@ -105,3 +105,5 @@ _WRITERS: dict[str, Callable[[Path, RatedIds, Sets], None]] = {
     ".csv": _write_csv,
     ".mat": _write_mat,
 }
+TABLE_SUFFIXES = tuple(_WRITERS)
+"""Of the kinds that can be written."""

@@ -8,6 +8,7 @@ import sys
 import click
 
 from vqa.cli.caching import cache
+from vqa.cli.exporting import export
 from vqa.cli.models import models
 from vqa.cli.options import FAILED, INTERRUPTED
 from vqa.cli.scoring import score
@@ -39,7 +40,7 @@ def cli() -> None:
     """
 
 
-for _command in (init, demo, doctor, models, extract, select, train, evaluate, score, cache):
+for _command in (init, demo, doctor, models, extract, select, train, evaluate, score, export, cache):
     cli.add_command(_command)
 
 

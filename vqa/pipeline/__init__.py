@@ -8,7 +8,8 @@ from vqa.pipeline.demonstration import DemoReport, run_demo
 from vqa.pipeline.doctor import MachineReport, check_machine
 from vqa.pipeline.evaluation import EvaluationReport, evaluate_workspace
 from vqa.pipeline.explaining import Explanation
-from vqa.pipeline.exporting import ExportReport, export_table
+from vqa.pipeline.exporting import TABLE_SUFFIXES, ExportReport, export_table
+from vqa.pipeline.exporting_head import HeadReport, export_head
 from vqa.pipeline.extraction import ExtractionReport, extract_features
 from vqa.pipeline.fetching import FetchedModel, FetchReport, fetch_weights, weights_as_set
 from vqa.pipeline.inputs import expand_videos
@@ -29,6 +30,7 @@ from vqa.pipeline.transferring import ImportReport, import_table
 
 __all__ = [
     "SILENT",
+    "TABLE_SUFFIXES",
     "BundleInfo",
     "CacheReport",
     "CrossReport",
@@ -42,6 +44,7 @@ __all__ = [
     "FeatureOrigin",
     "FetchReport",
     "FetchedModel",
+    "HeadReport",
     "ImportReport",
     "InitReport",
     "ListedModel",
@@ -67,6 +70,7 @@ __all__ = [
     "evaluate_workspace",
     "expand_videos",
     "explain_videos",
+    "export_head",
     "export_table",
     "extract_features",
     "fetch_weights",

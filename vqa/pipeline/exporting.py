@@ -10,7 +10,7 @@ import numpy as np
 
 from vqa.cache.store import FeatureStore
 from vqa.cache.tablefiles import RatedIds
-from vqa.cache.tablewriting import check_target, write_feature_file
+from vqa.cache.tablewriting import TABLE_SUFFIXES, check_target, write_feature_file
 from vqa.dataset import VideoRow
 from vqa.errors import CacheMissError
 from vqa.pipeline.features import current_candidates, look_up, read_table
@@ -18,6 +18,8 @@ from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.provenance import named_candidates
 from vqa.records import IMPORTED
 from vqa.workspace import open_workspace
+
+__all__ = ["TABLE_SUFFIXES", "ExportReport", "export_table"]
 
 
 @dataclass(frozen=True)

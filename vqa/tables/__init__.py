@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vqa.tables.evaluating import print_crossing, print_evaluation
+from vqa.tables.exporting import print_head
 from vqa.tables.importing import print_export, print_import
 from vqa.tables.keeping import print_compaction, print_drop, print_verification
 from vqa.tables.listing import print_cache, print_fetch, print_models
@@ -26,6 +27,7 @@ __all__ = [
     "print_extraction",
     "print_failures",
     "print_fetch",
+    "print_head",
     "print_import",
     "print_init",
     "print_models",

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 from scipy.special import erfcx
 
-from vqa.train.scaling import Floats
+from vqa.train.rowwise import Floats
 
 OPSET = 13
 """The lowest with the operators as they are used here: ReduceSum and Squeeze take their axes as an input since then."""

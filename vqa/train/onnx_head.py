@@ -22,7 +22,8 @@ from vqa.train.kernel import KernelPath
 from vqa.train.linear import LinearPath
 from vqa.train.network import LAYERS
 from vqa.train.onnx_graph import OPSET, Graph, asinh, gelu, layer_norm
-from vqa.train.scaling import BlockScaler, Floats
+from vqa.train.rowwise import Floats
+from vqa.train.scaling import BlockScaler
 
 OUTPUTS = ("score", "low", "high")
 CONTRACT_KEY = "vqa_contract"
