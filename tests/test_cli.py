@@ -242,9 +242,8 @@ def test_help_and_import_load_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-    heavy = subprocess.run(
-        [sys.executable, "-c", code.replace("vqa.cli", "vqa.pipeline")], capture_output=True, text=True, check=True
-    )
+    code = code.replace("vqa.cli", "vqa.pipeline.scoring")
+    heavy = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "torch" in heavy.stdout  # the test can fail
 
 
@@ -270,3 +269,16 @@ def test_every_help_has_an_example(run: Run, command: list[str]) -> None:
     status, out, _ = run(*command, "--help")
     assert status == 0
     assert out.count("vqa ") >= 2
+
+
+def test_the_pipeline_gives_every_public_name_and_loads_no_more_than_its_own_command() -> None:
+    code = (
+        "import sys\n"
+        "from vqa import pipeline\n"
+        "pipeline.describe_cache, pipeline.export_table, pipeline.list_models\n"
+        "print('torch' in sys.modules)\n"
+        "print([name for name in pipeline.__all__ if not hasattr(pipeline, name)], hasattr(pipeline, 'nonsense'))\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n[] False\nTrue\n"

@@ -109,11 +109,12 @@ def doctor(*, folder: Path, offline: bool, weights_dir: Path | None, as_json: bo
       vqa doctor --offline --weights-dir /mnt/weights
     """
     try:
-        from vqa import pipeline, tables, terminal
+        from vqa import tables, terminal
+        from vqa.pipeline.doctor import check_machine
     except (ImportError, OSError) as error:
         raise VqaError(f"a package that vqa needs can't be imported ({error}); install vqa again") from error
 
     with terminal.Bars() as bars:
-        report = pipeline.check_machine(folder, offline=offline, weights_dir=weights_dir, progress=bars)
+        report = check_machine(folder, offline=offline, weights_dir=weights_dir, progress=bars)
     (terminal.print_json if as_json else tables.print_doctor)(report)
     sys.exit(DONE if report.complete else INCOMPLETE)
