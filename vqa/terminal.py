@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import math
 import sys
 import time
@@ -21,6 +22,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from vqa.escaping import for_terminal
+from vqa.loudness import Loudness, loudness
+
+_log = logging.getLogger(__name__)
 
 _PIPE_WIDTH = 1000
 _LOG_SECONDS = 30.0
@@ -31,8 +35,10 @@ _BAR_WIDTH, _WIDE_ENOUGH = 20, 100
 
 def _console(*, stderr: bool) -> Console:
     """Return a console that takes no text for markup; in a pipe it is wide, since nobody can widen it."""
-    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
+    seen = (sys.stderr if stderr else sys.stdout).isatty()
+    # Whatever FORCE_COLOR and its like say: no escape code ever gets into a pipe or a file.
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False, force_terminal=None if seen else False)
+    if not seen:
         console.width = _PIPE_WIDTH
     return console
 
@@ -76,8 +82,8 @@ class _TimeLeft(ProgressColumn):
 class Bars:
     """The step that runs now as one line on stderr: its name, a bar, how far it is, and the time left.
 
-    In a pipe it is a line of text now and then. Where stderr can't be written to any more, a terminal that is gone or
-    a log on a full disk, the run goes on without.
+    In a pipe it is a line of text now and then; where quiet is asked for, nothing. Where stderr can't be written to any
+    more, a terminal that is gone or a log on a full disk, the run goes on without.
 
     Args:
         clock: Seconds.
@@ -94,6 +100,7 @@ class Bars:
         self._progress = Progress(*columns, console=self._console, get_time=clock)
         self._tasks: dict[str, TaskID] = {}
         self._clock, self._said = clock, clock()
+        self._step, self._began = "", clock()
 
     def __enter__(self) -> Self:
         return self
@@ -101,14 +108,28 @@ class Bars:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._log_step("")
         if self._tasks:  # bars that never were would leave an empty line above an error
             with contextlib.suppress(OSError):
                 self._progress.stop()
 
     def update(self, step: str, done: int, total: int, detail: str = "") -> None:
         """Draw a step's bar in place of the step before, or say how far it is."""
+        if step != self._step:
+            self._log_step(step)
+        if loudness() is Loudness.QUIET:
+            return
         with contextlib.suppress(OSError):
             self._draw(step, done, total, for_terminal(detail) or f"{done}/{total}")
+
+    def _log_step(self, step: str) -> None:
+        """Tell that the step before ended, and when, and that another one begins."""
+        now = self._clock()
+        if self._step:
+            _log.info("%s: ended after %.2f s", self._step, now - self._began)
+        if step:
+            _log.info("%s", step)
+        self._step, self._began = step, now
 
     def _draw(self, step: str, done: int, total: int, told: str) -> None:
         step = for_terminal(step)
@@ -130,6 +151,8 @@ class Bars:
 
     def note(self, message: str) -> None:
         """Print a line above the bar."""
+        if loudness() is Loudness.QUIET:
+            return
         with contextlib.suppress(OSError):
             self._console.print(Text(for_terminal(" ".join(message.split()))), soft_wrap=True)
 

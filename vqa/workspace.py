@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -27,6 +28,7 @@ __all__ = [
 
 FILE_NAME = "vqa.toml"
 _SHOWN_CHARACTERS = 200
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def open_workspace(folder: Path) -> Workspace:
         _check_names(content, tuple(_TABLES), "table")
         tables = {name: _read_table(name, kind, content.get(name, {})) for name, kind in _TABLES.items()}
         cache = tables.pop("workspace").cache
+        _log.info("settings are those of %s", file)
         return Workspace(folder, **tables, cache=cache)
     except WorkspaceError as error:
         raise WorkspaceError(f"{file}: {error}") from error

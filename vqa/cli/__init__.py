@@ -9,6 +9,7 @@ import click
 
 from vqa.cli.caching import cache
 from vqa.cli.exporting import export
+from vqa.cli.manners import share_manners, start_as_usual, tell_end, tell_origin
 from vqa.cli.models import models
 from vqa.cli.options import FAILED, INTERRUPTED
 from vqa.cli.scoring import score
@@ -42,11 +43,23 @@ def cli() -> None:
 
 for _command in (init, demo, doctor, models, extract, select, train, evaluate, score, export, cache):
     cli.add_command(_command)
+share_manners(cli)
 
 
 def main() -> None:
     """Run the command line; every error a user can meet is one line."""
     catch_signals()
+    start_as_usual()
+    try:
+        _run()
+    except SystemExit as end:
+        tell_end(end.code)
+        raise
+    tell_end(0)
+
+
+def _run() -> None:
+    """Run the command and turn what it raises into a line and a status."""
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -61,11 +74,13 @@ def main() -> None:
         sys.exit(FAILED)
     except VqaError as error:
         _complain(f"Error: {error}")
+        tell_origin()
         sys.exit(FAILED)
     except OSError as error:
         _complain(
             f"Error: {error.filename or 'input or output'}: {error.strerror or error}; check space and permissions"
         )
+        tell_origin()
         sys.exit(FAILED)
 
 

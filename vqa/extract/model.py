@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,7 @@ class OneDnnLinear(nn.Linear):
         return product
 
 
+_log = logging.getLogger(__name__)
 _MATRIX_MODULES = (nn.Linear, OneDnnLinear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -96,6 +98,7 @@ def choose_devices(name: str) -> tuple[torch.device, ...]:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        _log.info("device auto: %s is the best of this machine", name)
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -104,6 +107,7 @@ def choose_devices(name: str) -> tuple[torch.device, ...]:
         raise VqaError(f"device {name!r} can't be used ({reason}); use `auto`, `cpu` or `cuda`") from error
     if device == torch.device("cuda"):
         return tuple(torch.device("cuda", index) for index in range(torch.cuda.device_count()))
+    _log.info("device %s, %d threads of torch on the CPU", device, torch.get_num_threads())
     return (device,)
 
 

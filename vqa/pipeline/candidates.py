@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +22,7 @@ from vqa.extract.probe import probe_features
 from vqa.extract.spec import DEFAULT_VIEW, PRECISIONS, Candidate, ModelSpec, NativeInput, plan_candidate
 
 _LIBRARIES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "transformers", "av", "numpy")
+_log = logging.getLogger(__name__)
 
 
 def library_versions() -> Mapping[str, str]:
@@ -105,15 +108,20 @@ class CandidateLoader:
         if isinstance(candidate.input, NativeInput):
             return candidate
         if self.precision != "auto":
+            _log.info("%s: %s, as asked for", candidate, self.precision)
             return replace(candidate, precision=self.precision)
         if held := held_precision(candidate, self.store):
+            _log.info("%s: %s, as the cache holds it of %d videos", candidate, *held)
             return replace(candidate, precision=held[0])
         if not native_bfloat16(self.device):
+            _log.info("%s: float32, since bfloat16 is not native to this device", candidate)
             return candidate
         network = self._network(candidate)
         if network is None:
             return None
-        return replace(candidate, precision=choose_precision(candidate, network, self.device))
+        precision = choose_precision(candidate, network, self.device)
+        _log.info("%s: %s, as its features of the probe frames in both say", candidate, precision)
+        return replace(candidate, precision=precision)
 
     def load(self, candidate: Candidate) -> Model | None:
         """Load a settled candidate, or return None and remember why it can't be had."""
@@ -147,8 +155,10 @@ class CandidateLoader:
         """Return a candidate's network in float32; it is asked for twice where its precision is measured."""
         backbone = _backbone(candidate)
         if backbone not in self._measured and str(candidate) not in self.unavailable:
+            began = time.perf_counter()
             try:
                 self._measured[backbone] = load_network(candidate)
+                _log.info("%s: network loaded in %.2f s", candidate, time.perf_counter() - began)
             except WeightsError as error:
                 self.unavailable[str(candidate)] = str(error)
         return self._measured.get(backbone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from vqa.records import IMPORTED, Failure, FeatureTable, is_imported
 from vqa.workspace import Workspace
 
 _NAMED = 3
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,21 @@ def current_candidates(store: FeatureStore, workspace: Workspace) -> tuple[Store
     if not best:
         command = "`vqa extract --models all`" if workspace.dataset.videos else filling_command([f"{IMPORTED}:"])
         raise CacheMissError(f"{workspace.cache_dir} holds no features yet; run {command}")
+    _tell_left_aside(store, best, workspace)
     return tuple(best.values())
+
+
+def _tell_left_aside(store: FeatureStore, used: Mapping[str, StoredCandidate], workspace: Workspace) -> None:
+    """Tell which candidates of the cache are used, and why others are not."""
+    for stored in store.candidates():
+        name, chosen = stored.record.name, used.get(stored.record.name)
+        told = f"{name} ({stored.record.fingerprint}, {stored.videos} videos)"
+        if chosen is None:
+            _log.info("%s: left aside, vqa.toml asks for %d frames", told, workspace.extract.frames)
+        elif chosen.record.fingerprint != stored.record.fingerprint:
+            _log.info("%s: left aside for %s, newer or of more videos", told, chosen.record.fingerprint)
+        else:
+            _log.info("%s: used", told)
 
 
 def _standing(stored: StoredCandidate) -> tuple[int, int]:

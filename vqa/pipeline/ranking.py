@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from vqa.select.ranking import RankingOptions, rank_by
 from vqa.workspace import Workspace, open_workspace
 
 SELECTION_SCHEMA = 2
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def rank_models(
     options = _options(workspace, top_k=top_k, criterion=criterion, budget_ms=budget_ms)
     training = _training_rows(workspace)
     table = training.read()
+    told = (len(training.candidates), len(table.ids), options.criterion)
+    _log.info("comparing %d candidates on %d videos, by %s", *told)
     comparison = compare_candidates(table, training.stream(), options=options, cost_ms=training.cost_ms())
     ranked = len(comparison.ranking.rows)
     if options.top_k > ranked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from vqa.train.settings import TrainSettings
 __all__ = ["FittedRegressor", "TrainJob", "TrainSettings", "fit_many"]
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 _FEWEST_STEPS = 4
 _FEWEST_ROWS_A_STEP = 16
@@ -37,6 +39,8 @@ def fit_many(jobs: Sequence[TrainJob], *, settings: TrainSettings) -> list[Fitte
     Raises:
         DegenerateDataError: the scores of a job are equal or not finite.
     """
+    rows = sum(len(job.mos) for job in jobs)
+    _log.info("training %d regressor(s), paths %s, on %d rows in all", len(jobs), ", ".join(settings.paths), rows)
     fitted: dict[int, FittedRegressor] = {}
     # One thread of linear algebra: its results then do not depend on the machine's cores, and jobs share those.
     with threadpool_limits(1):
@@ -44,6 +48,7 @@ def fit_many(jobs: Sequence[TrainJob], *, settings: TrainSettings) -> list[Fitte
             prepared = list(_each(partial(prepare, settings=settings), [jobs[index] for index in chunk]))
             networks = train_networks(prepared, settings, steps=_steps(jobs[chunk[0]], settings))
             fitted |= dict(zip(chunk, _each(partial(assemble, settings=settings), prepared, networks), strict=True))
+    _log.info("training ended")
     return [fitted[index] for index in range(len(jobs))]
 
 
