@@ -247,30 +247,6 @@ def test_help_and_import_load_nothing_heavy() -> None:
     assert "torch" in heavy.stdout  # the test can fail
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        [],
-        ["init"],
-        ["demo"],
-        ["doctor"],
-        ["models"],
-        ["models", "list"],
-        ["models", "fetch"],
-        ["extract"],
-        ["select"],
-        ["train"],
-        ["evaluate"],
-        ["score"],
-        ["cache", "info"],
-    ],
-)
-def test_every_help_has_an_example(run: Run, command: list[str]) -> None:
-    status, out, _ = run(*command, "--help")
-    assert status == 0
-    assert out.count("vqa ") >= 2
-
-
 def test_the_pipeline_gives_every_public_name_and_loads_no_more_than_its_own_command() -> None:
     code = (
         "import sys\n"

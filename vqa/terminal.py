@@ -82,8 +82,8 @@ class _TimeLeft(ProgressColumn):
 class Bars:
     """The step that runs now as one line on stderr: its name, a bar, how far it is, and the time left.
 
-    In a pipe it is a line of text now and then; where quiet is asked for, nothing. Where stderr can't be written to any
-    more, a terminal that is gone or a log on a full disk, the run goes on without.
+    In a pipe, or where TERM is dumb, it is a line of text now and then; where quiet is asked for, nothing. Where stderr
+    can't be written to any more, a terminal that is gone or a log on a full disk, the run goes on without.
 
     Args:
         clock: Seconds.
@@ -133,7 +133,7 @@ class Bars:
 
     def _draw(self, step: str, done: int, total: int, told: str) -> None:
         step = for_terminal(step)
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
             self._log(f"{step}: {told}")
             return
         for name, task in self._tasks.items():

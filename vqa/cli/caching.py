@@ -13,7 +13,14 @@ from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace
 
 @click.group()
 def cache() -> None:
-    """Look after the feature cache."""
+    """Look after the feature cache.
+
+    \b
+    Examples:
+      vqa cache info
+      vqa cache verify --repair
+      vqa cache export features.npz
+    """
 
 
 @cache.command()
