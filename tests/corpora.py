@@ -128,7 +128,8 @@ def write_bundles(folder: Path) -> None:
     rng = np.random.default_rng(0)
     job = TrainJob(rng.normal(size=(30, 7)), rng.uniform(0, 100, 30), None, (4, 3), (0.6, 0.4), 0)
     fitted = fit_many([job], settings=TrainSettings(width=4, epochs=1, restarts=1))[0]
-    save_bundle(folder / "bundles-b.vqa", fitted, bundle_header())
+    known = {"training_mos": np.arange(30.0), "training_rows": np.arange(30, dtype=np.uint64)}
+    save_bundle(folder / "bundles-b.vqa", fitted, bundle_header(), known)
 
 
 def write_weights(folder: Path) -> None:

@@ -85,7 +85,8 @@ def test_the_whole_job_from_init_to_score(run: Run, tmp_path: Path, material: Pa
     clip = material / "clips" / "c0v0.mp4"
     status, out, _ = run("score", clip, "--model", folder / "scorer.vqa", "--json")
     report = json.loads(out)
-    assert (status, report["scale"], report["videos"], len(report["models"])) == (0, [0, 100], 16, 2)
+    bundle = report["bundle"]
+    assert (status, bundle["scale"], bundle["videos"], len(bundle["models"])) == (0, [0, 100], 16, 2)
     assert 0 < report["scores"][0]["score"] < 110
 
 

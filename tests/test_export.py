@@ -133,7 +133,7 @@ def test_frames_and_clips_are_told_apart(
     details = {"spec": {"backend": "timm", "name": "a", **spec}, "precision": "float32"}
     model = {"name": "timm:a", "fingerprint": "f", "weights_sha256": "w"}
     model["details"] = {**details, "input": {"clip_frames": clip_frames}}
-    save_bundle(tmp_path / "s.vqa", bundle.fitted, {**bundle.header, "models": [model, second]})
+    save_bundle(tmp_path / "s.vqa", bundle.fitted, {**bundle.header, "models": [model, second]}, bundle.extras)
     report = export_head(tmp_path / "s.onnx", tmp_path / "s.vqa")
     assert [row.averaged_over for row in report.inputs] == [told, "imported as averages"]
     assert first["name"] == "imported:p/a"
@@ -141,7 +141,7 @@ def test_frames_and_clips_are_told_apart(
 
 def test_a_bundle_that_does_not_say_what_it_takes_leaves_the_older_file(workspace: Path, tmp_path: Path) -> None:
     bundle = load_bundle(workspace / "scorer.vqa")
-    save_bundle(tmp_path / "s.vqa", bundle.fitted, {**bundle.header, "scale": None})
+    save_bundle(tmp_path / "s.vqa", bundle.fitted, {**bundle.header, "scale": None}, bundle.extras)
     (tmp_path / "s.onnx").write_text("older")
     with pytest.raises(BundleError, match="the bundle's header can't be used"):
         export_head(tmp_path / "s.onnx", tmp_path / "s.vqa")

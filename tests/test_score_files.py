@@ -5,7 +5,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faults import assert_nothing_runs_on
 from workspaces import Trained
 
 from vqa.errors import VqaError
@@ -215,7 +215,7 @@ def test_200_clips_with_10_broken_ones_killed_in_the_middle(trained: Trained, tm
     assert running.poll() is None, "it ended before it could be killed"
     running.kill()
     running.wait()
-    os.killpg(running.pid, signal.SIGKILL) if _lives(running.pid) else None
+    assert_nothing_runs_on(running.pid)
     kept = len(file.read_text().splitlines()) - 1
     assert CLIPS // 4 - 1 <= kept < CLIPS
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -228,11 +228,3 @@ def test_200_clips_with_10_broken_ones_killed_in_the_middle(trained: Trained, tm
     assert [bool(row["score"]) for row in rows].count(True) == CLIPS - BROKEN
     assert [number for number, row in enumerate(rows) if row["reason"]] == list(range(7, CLIPS, CLIPS // BROKEN))
     assert len({row["score"] for row in rows if row["score"]}) == 16
-
-
-def _lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
