@@ -11,7 +11,8 @@ from multiprocessing.context import BaseContext
 from types import ModuleType
 from typing import Any
 
-from vqa.extract.decode_worker import decode_into
+_PRELOADED = "vqa.extract.decode_worker"
+"""What workers do; named, not imported: this module is to be there before the libraries are."""
 
 # Elsewhere a fork of a process with torch in it is not safe, or there is none.
 _FORK_SERVER = sys.platform.startswith("linux")
@@ -41,7 +42,7 @@ def worker_context() -> BaseContext:
     """
     context = _ServerContext() if _FORK_SERVER else multiprocessing.get_context("spawn")
     if _FORK_SERVER:
-        context.set_forkserver_preload([decode_into.__module__])
+        context.set_forkserver_preload([_PRELOADED])
     return context
 
 
