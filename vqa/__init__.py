@@ -1,6 +1,11 @@
 """No-reference video quality assessment from a pool of frozen pretrained models (PTM-VQA, CVPR 2024).
 
-Importing this package loads nothing heavy; the names below come from `vqa.pipeline` when they are first used.
+Five names cover the whole job, from a folder of rated videos to the score of a new one:
+
+    init_workspace -> extract_features -> rank_models -> train_regressor -> Scorer
+
+The others look closer. Importing this package loads nothing heavy; the names come from `vqa.pipeline` when they are
+first used.
 """
 
 from __future__ import annotations
@@ -12,9 +17,15 @@ from vqa.errors import VqaError
 
 if TYPE_CHECKING:
     from vqa.pipeline import (
+        Explanation,
+        Scorer,
+        ScoreReport,
+        ScoreTimeline,
         TableNames,
+        VideoScore,
         describe_cache,
         describe_features,
+        evaluate_bundle,
         evaluate_on,
         evaluate_workspace,
         export_table,
@@ -33,11 +44,17 @@ _SETTINGS = ("DatasetSettings", "ExtractSettings")
 
 __all__ = [
     "DatasetSettings",
+    "Explanation",
     "ExtractSettings",
+    "ScoreReport",
+    "ScoreTimeline",
+    "Scorer",
     "TableNames",
+    "VideoScore",
     "VqaError",
     "describe_cache",
     "describe_features",
+    "evaluate_bundle",
     "evaluate_on",
     "evaluate_workspace",
     "export_table",

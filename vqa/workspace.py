@@ -88,12 +88,13 @@ _TABLES: dict[str, type[Any]] = {
 }
 
 
-def open_workspace(folder: Path) -> Workspace:
+def open_workspace(folder: str | Path) -> Workspace:
     """Read a workspace's vqa.toml.
 
     Raises:
         WorkspaceError: there is none, it is no TOML, or it has a key or a value that can't be used.
     """
+    folder = Path(folder)
     file = folder / FILE_NAME
     try:
         content = tomllib.loads(file.read_bytes().decode("utf-8"))

@@ -88,7 +88,7 @@ class EvaluationReport:
 
 
 def evaluate_workspace(
-    folder: Path,
+    folder: str | Path,
     *,
     splits: int | None = None,
     top_k: int | None = None,

@@ -66,7 +66,7 @@ class ExtractionReport:
 
 
 def extract_features(
-    folder: Path,
+    folder: str | Path,
     models: Sequence[str] = ("all",),
     *,
     retry_failed: bool = False,

@@ -123,7 +123,7 @@ class _TrainingRows:
 
 
 def rank_models(
-    folder: Path, *, top_k: int | None = None, criterion: str | None = None, budget_ms: float | None = None
+    folder: str | Path, *, top_k: int | None = None, criterion: str | None = None, budget_ms: float | None = None
 ) -> Selection:
     """Compare the cached candidates on the training rows, and write `selection.json`.
 

@@ -50,25 +50,33 @@ class InitReport:
 
 
 def init_workspace(
-    folder: Path,
-    dataset: DatasetSettings,
+    folder: str | Path,
+    dataset: str | Path | DatasetSettings,
     extract: ExtractSettings = _DEFAULT_EXTRACT,
     *,
+    labels: str | Path | None = None,
+    scale: tuple[float, float] | None = None,
     preset: str | None = None,
 ) -> InitReport:
     """Check that labels and videos fit, and write a new workspace's `vqa.toml`.
 
     Args:
         folder: The new workspace; made if missing.
-        dataset: Its paths are relative to the current folder; what lies in the workspace is written relative to it.
+        dataset: A folder of videos or a glob; or settings, where more is to be said of the dataset. Paths are relative
+            to the current folder; what lies in the workspace is written relative to it.
         extract: Models, frames, precision.
+        labels: The file with a row for each video, where `dataset` is no settings.
+        scale: Worst and best of the labels' scale, where `dataset` is no settings; by default their range.
         preset: Name of a known dataset, which says what `dataset` leaves at its default.
 
     Raises:
         UnknownModelError: `extract` names a model that does not exist.
         LabelsError: labels and videos do not fit, or no such dataset is known; nothing was written.
         WorkspaceError: the folder is a workspace already.
+        TypeError: labels or scale stand beside settings, which have them.
     """
+    folder = Path(folder)
+    dataset = _as_settings(dataset, labels, scale)
     for spec in expand_models(extract.models, frames=extract.frames):
         find_backend(spec.backend)
     known = None if preset is None else find_preset(preset)
@@ -96,6 +104,17 @@ def init_workspace(
         features_only=not dataset.videos,
         notes=tuple(_notes(mos, found, workspace.dataset, known)),
     )
+
+
+def _as_settings(
+    dataset: str | Path | DatasetSettings, labels: str | Path | None, scale: tuple[float, float] | None
+) -> DatasetSettings:
+    """Return a dataset's settings, made of its videos, labels and scale where they are none."""
+    if not isinstance(dataset, DatasetSettings):
+        return DatasetSettings(videos=str(dataset), labels=None if labels is None else str(labels), scale=scale)
+    if labels is not None or scale is not None:
+        raise TypeError("labels and scale stand in DatasetSettings; give them there")
+    return dataset
 
 
 def _apply(preset: Preset, workspace: Workspace) -> Workspace:

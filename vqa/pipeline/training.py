@@ -46,7 +46,7 @@ class TrainingReport:
 
 
 def train_regressor(
-    folder: Path, *, cached: bool = False, method: str | None = None, progress: Progress = SILENT
+    folder: str | Path, *, cached: bool = False, method: str | None = None, progress: Progress = SILENT
 ) -> TrainingReport:
     """Fit the regressor on the selected candidates' features and write the workspace's bundle.
 
