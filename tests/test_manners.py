@@ -89,6 +89,7 @@ def test_a_terminal_gets_what_it_can_show(more: dict[str, str], colours: bool, c
     assert ("a note" in written, "done" in written) == (True, True)
     assert (re.search(r"\x1b\[[0-9;]*(3|4|9)\d[;m]", written) is not None) == colours
     assert ("\x1b" in written) == codes
+    assert ("4/4" in written) == codes  # a dumb one gets a line every half minute
 
 
 @pytest.mark.parametrize("name", ["FORCE_COLOR", "TTY_COMPATIBLE"])
