@@ -160,7 +160,8 @@ def _selected(name: str, *, selected: bool) -> Mapping[str, Any]:
 
 
 def write_selections(folder: Path) -> None:
-    document = {"schema": 2, "rows": [_selected("timm:a", selected=True), _selected("timm:b", selected=False)]}
+    rows = [_selected("timm:a", selected=True), _selected("timm:b", selected=False)]
+    document = {"schema": 2, "rows": rows, "left_out": {"timm:c": "constant"}, "videos": 9}
     (folder / "selections-s.json").write_text(json.dumps(document, indent=2))
 
 

@@ -81,7 +81,7 @@ def read_settings(path: Path) -> None:
 
 
 def read_selection_file(path: Path) -> None:
-    from vqa.pipeline.ranking import read_selection
+    from vqa.pipeline.selected import read_selection
     from vqa.workspace import DatasetSettings, Workspace
 
     folder = path.parent / "selection"

@@ -17,7 +17,7 @@ from vqa.cache.ledger import Ledger
 from vqa.cache.tablefiles import TableNames, read_feature_file
 from vqa.errors import BundleError, VqaError, WorkspaceError
 from vqa.labels import Columns, read_labels
-from vqa.pipeline.ranking import read_selection
+from vqa.pipeline.selected import read_selection
 from vqa.train.bundle import load_bundle
 from vqa.workspace import DatasetSettings, Workspace, open_workspace
 

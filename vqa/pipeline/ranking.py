@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.dataset import VideoRow
-from vqa.errors import CacheMissError, SelectionError, WorkspaceError
+from vqa.errors import SelectionError
 from vqa.extract.pools import find_row
 from vqa.files import write_text
 from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, run_on_all
 from vqa.pipeline.opening import count_ignored_contents, open_dataset
+from vqa.pipeline.selected import SelectionRow
 from vqa.records import Failure, FeatureTable, Ranked, Ranking
 from vqa.select.comparing import Comparison, compare_candidates
 from vqa.select.criteria import find_criterion
@@ -25,31 +25,6 @@ from vqa.workspace import Workspace, open_workspace
 
 SELECTION_SCHEMA = 2
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SelectionRow:
-    """One candidate's line in the selection table."""
-
-    rank: int
-    """By the selection's criterion, 1 being best."""
-    rank_interval: tuple[int, int] | None
-    """Where 90 % of the resamples put it; None for `greedy`."""
-    name: str
-    fingerprint: str
-    dbi: float
-    """Davies-Bouldin index; smaller is better, and comparable between equal `ranked_width` only."""
-    values: Mapping[str, float]
-    """By each criterion that has a figure of it; `greedy`: held-out SROCC of the picks before it and itself."""
-    pick: int | None
-    """Its place among the picks of `greedy`."""
-    ranked_width: int
-    width: int
-    pretext: str
-    """What the network was trained for, or empty where no pool says so."""
-    cost_ms: float | None
-    """Time the network took for one video, without decoding; None where not known."""
-    selected: bool
 
 
 @dataclass(frozen=True)
@@ -208,52 +183,6 @@ def _training_rows(workspace: Workspace) -> _TrainingRows:
         if ids
     }
     return _TrainingRows(store, rows, found, whole, left_out)
-
-
-def read_selection(workspace: Workspace) -> tuple[SelectionRow, ...]:
-    """Return the selected candidates as `selection.json` names them.
-
-    Raises:
-        WorkspaceError: there is no selection, or the file can't be used.
-    """
-    path = workspace.selection_file
-    if not path.is_file():
-        raise WorkspaceError(f"{path}: there is no selection yet; run `vqa select`")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        rows = tuple(_checked_row(SelectionRow(**row)) for row in document["rows"])
-    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
-        raise WorkspaceError(f"{path}: is damaged or of another version; run `vqa select` again") from error
-    return tuple(row for row in rows if row.selected)
-
-
-def _checked_row(row: SelectionRow) -> SelectionRow:
-    """Refuse a row in which what training uses is not what it should be."""
-    if not all(isinstance(text, str) for text in (row.name, row.fingerprint)) or not isinstance(row.selected, bool):
-        raise TypeError("a name, a fingerprint or a mark is of another type")
-    if isinstance(row.dbi, bool) or not math.isfinite(row.dbi) or row.dbi < 0:
-        raise ValueError("a DBI is no number of its kind")
-    return row
-
-
-def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[StoredCandidate, ...]:
-    """Return the cache's candidates of a selection.
-
-    Raises:
-        CacheMissError: one is no longer in the cache.
-        WorkspaceError: one has a new generation by now.
-    """
-    stored = {candidate.record.fingerprint: candidate for candidate in store.candidates()}
-    gone = [row.name for row in chosen if row.fingerprint not in stored]
-    if gone:
-        raise CacheMissError(f"{', '.join(gone)}: selected, but not in the cache; run {filling_command(gone)}")
-    newest: dict[str, int] = {}
-    for candidate in stored.values():
-        newest[candidate.record.name] = max(newest.get(candidate.record.name, 0), candidate.record.generation)
-    older = [row.name for row in chosen if stored[row.fingerprint].record.generation < newest[row.name]]
-    if older:
-        raise WorkspaceError(f"{', '.join(older)}: selected before its new generation; run `vqa select` again")
-    return tuple(stored[row.fingerprint] for row in chosen)
 
 
 def _selection(workspace: Workspace, comparison: Comparison, training: _TrainingRows, count: int) -> Selection:

@@ -17,7 +17,7 @@ from vqa.pipeline.extraction import extract_features
 from vqa.pipeline.features import look_up, read_table, require_all
 from vqa.pipeline.opening import count_ignored_contents, open_dataset
 from vqa.pipeline.progress import SILENT, Progress
-from vqa.pipeline.ranking import SelectionRow, find_stored, read_selection
+from vqa.pipeline.selected import SelectionRow, find_stored, read_selection
 from vqa.pipeline.trusting import TRAINING_MOS, TRAINING_ROWS, row_hashes
 from vqa.records import Failure, FeatureTable, is_imported
 from vqa.train.bundle import save_bundle

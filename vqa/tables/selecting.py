@@ -12,7 +12,7 @@ from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
     from vqa.pipeline import Selection
-    from vqa.pipeline.ranking import SelectionRow
+    from vqa.pipeline.selected import SelectionRow
 
 _NEARLY_THE_SAME = 0.9
 """Linear CKA from which two candidates are named as redundant."""

@@ -15,17 +15,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from vqa.errors import MALFORMED, BundleError
+from vqa.errors import BundleError
 from vqa.files import written_whole
 from vqa.train.fitted import FittedRegressor, Predictions
+from vqa.train.header import BUNDLE_KEY, BUNDLE_SCHEMA, parse_document, refusing_damage
 from vqa.train.packing import pack, unpack
 
-BUNDLE_SCHEMA = 3
-
-_KEY = "vqa_bundle"
 _EXTRA = "extra."
 
 
@@ -118,8 +116,9 @@ def save_bundle(
     tensors, values = pack(fitted)
     tensors |= {f"{_EXTRA}{name}": np.ascontiguousarray(value) for name, value in extras.items()}
     document = {"schema": BUNDLE_SCHEMA, "header": dict(header), "regressor": values}
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(document, sort_keys=True, separators=(",", ":"))})
+        save_file(tensors, temporary, metadata={BUNDLE_KEY: text})
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -128,17 +127,11 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: there is no such file, or it is damaged, of another kind or of another version.
     """
-    if not path.is_file():
-        raise BundleError(f"{path}: there is no bundle here; run `vqa train` first")
-    try:
+    with refusing_damage(path):
         document, tensors = _read(path)
         extras = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_EXTRA)}
         fitted = unpack(tensors, document["regressor"])
         header = document["header"]
-    except (SafetensorError, OSError, *MALFORMED) as error:
-        raise BundleError(
-            f"{path}: is no bundle, or a damaged one ({_reason(error)}); run `vqa train` again"
-        ) from error
     _check_models(path, header, fitted)
     return Bundle(header, fitted, {name.removeprefix(_EXTRA): value for name, value in extras.items()})
 
@@ -146,13 +139,7 @@ def load_bundle(path: Path) -> Bundle:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read the JSON and all tensors."""
     with safe_open(path, framework="numpy") as file:
-        text = (file.metadata() or {})[_KEY]
-        document = json.loads(text)
-        if document["schema"] != BUNDLE_SCHEMA:
-            raise BundleError(
-                f"{path}: is of schema {document['schema']}, this version reads {BUNDLE_SCHEMA}; "
-                "use the version it was made with"
-            )
+        document = parse_document(path, file.metadata())
         return document, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # has no iterator of its own
 
 
@@ -173,9 +160,3 @@ def _name(model: Any) -> str | None:
         return None
     name = model.get("name")
     return name if isinstance(name, str) else None
-
-
-def _reason(error: Exception) -> str:
-    """Say in a few words what could not be read."""
-    text = str(error).splitlines()[0] if str(error) else ""
-    return f"{type(error).__name__}: {text}"[:120]

@@ -1,0 +1,104 @@
+"""What `vqa select` left: the ranked candidates of `selection.json`, and where the cache holds the selected ones."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
+from vqa.errors import CacheMissError, WorkspaceError
+from vqa.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class SelectionRow:
+    """One candidate's line in the selection table."""
+
+    rank: int
+    """By the selection's criterion, 1 being best."""
+    rank_interval: tuple[int, int] | None
+    """Where 90 % of the resamples put it; None for `greedy`."""
+    name: str
+    fingerprint: str
+    dbi: float
+    """Davies-Bouldin index; smaller is better, and comparable between equal `ranked_width` only."""
+    values: Mapping[str, float]
+    """By each criterion that has a figure of it; `greedy`: held-out SROCC of the picks before it and itself."""
+    pick: int | None
+    """Its place among the picks of `greedy`."""
+    ranked_width: int
+    width: int
+    pretext: str
+    """What the network was trained for, or empty where no pool says so."""
+    cost_ms: float | None
+    """Time the network took for one video, without decoding; None where not known."""
+    selected: bool
+
+
+@dataclass(frozen=True)
+class StoredSelection:
+    """What of `selection.json` later commands use."""
+
+    rows: tuple[SelectionRow, ...]
+    """All that were ranked, best first."""
+    left_out: frozenset[str]
+    """Names of candidates that could not be ranked."""
+    videos: int
+
+    @property
+    def chosen(self) -> tuple[SelectionRow, ...]:
+        """The selected ones."""
+        return tuple(row for row in self.rows if row.selected)
+
+
+def read_selection(workspace: Workspace) -> tuple[SelectionRow, ...]:
+    """Return the selected candidates; errors as of `read_stored_selection`."""
+    return read_stored_selection(workspace).chosen
+
+
+def read_stored_selection(workspace: Workspace) -> StoredSelection:
+    """Return what `selection.json` says.
+
+    Raises:
+        WorkspaceError: there is no selection, or the file can't be used.
+    """
+    path = workspace.selection_file
+    if not path.is_file():
+        raise WorkspaceError(f"{path}: there is no selection yet; run `vqa select`")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        rows = tuple(_checked_row(SelectionRow(**row)) for row in document["rows"])
+        return StoredSelection(rows, frozenset(document["left_out"]), int(document["videos"]))
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+        raise WorkspaceError(f"{path}: is damaged or of another version; run `vqa select` again") from error
+
+
+def _checked_row(row: SelectionRow) -> SelectionRow:
+    """Refuse a row in which what training uses is not what it should be."""
+    if not all(isinstance(text, str) for text in (row.name, row.fingerprint)) or not isinstance(row.selected, bool):
+        raise TypeError("a name, a fingerprint or a mark is of another type")
+    if isinstance(row.dbi, bool) or not math.isfinite(row.dbi) or row.dbi < 0:
+        raise ValueError("a DBI is no number of its kind")
+    return row
+
+
+def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[StoredCandidate, ...]:
+    """Return the cache's candidates of a selection.
+
+    Raises:
+        CacheMissError: one is no longer in the cache.
+        WorkspaceError: one has a new generation by now.
+    """
+    stored = {candidate.record.fingerprint: candidate for candidate in store.candidates()}
+    gone = [row.name for row in chosen if row.fingerprint not in stored]
+    if gone:
+        raise CacheMissError(f"{', '.join(gone)}: selected, but not in the cache; run {filling_command(gone)}")
+    newest: dict[str, int] = {}
+    for candidate in stored.values():
+        newest[candidate.record.name] = max(newest.get(candidate.record.name, 0), candidate.record.generation)
+    older = [row.name for row in chosen if stored[row.fingerprint].record.generation < newest[row.name]]
+    if older:
+        raise WorkspaceError(f"{', '.join(older)}: selected before its new generation; run `vqa select` again")
+    return tuple(stored[row.fingerprint] for row in chosen)
