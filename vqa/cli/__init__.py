@@ -20,13 +20,18 @@ from vqa.errors import VqaError
 from vqa.escaping import for_terminal
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="vqa", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Predict how good videos look to people, without a reference.
 
     Frozen pretrained networks see every video once; their features are cached, ranked by how well they separate good
-    from bad, and a light regressor is trained on the cache alone (PTM-VQA, CVPR 2024).
+    from bad, and a light regressor is trained on the cache alone (PTM-VQA, CVPR 2024). Without a command: what is in
+    this folder, and what to do next.
 
     \b
     Start with:
@@ -39,6 +44,10 @@ def cli() -> None:
       vqa evaluate
       vqa score clip.mp4
     """
+    if context.invoked_subcommand is None:
+        from vqa import pipeline, tables
+
+        tables.print_overview(pipeline.look_around())
 
 
 for _command in (init, demo, doctor, models, extract, select, train, evaluate, score, export, cache):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vqa.pipeline.inputs import expand_videos
     from vqa.pipeline.keeping import DropReport, compact_features, drop_features, verify_features
     from vqa.pipeline.listing import CacheReport, ListedModel, describe_cache, list_models
+    from vqa.pipeline.overview import NextStep, Overview, look_around
     from vqa.pipeline.progress import SILENT, Progress
     from vqa.pipeline.provenance import FeatureOrigin, ProvenanceReport, describe_features
     from vqa.pipeline.ranking import Selection, rank_models
@@ -55,6 +56,7 @@ _HOMES = {
     "vqa.pipeline.inputs": "expand_videos",
     "vqa.pipeline.keeping": "DropReport compact_features drop_features verify_features",
     "vqa.pipeline.listing": "CacheReport ListedModel describe_cache list_models",
+    "vqa.pipeline.overview": "NextStep Overview look_around",
     "vqa.pipeline.progress": "SILENT Progress",
     "vqa.pipeline.provenance": "FeatureOrigin ProvenanceReport describe_features",
     "vqa.pipeline.ranking": "Selection rank_models",
@@ -91,6 +93,8 @@ __all__ = [
     "InitReport",
     "ListedModel",
     "MachineReport",
+    "NextStep",
+    "Overview",
     "Progress",
     "ProvenanceReport",
     "RowPrinter",
@@ -120,6 +124,7 @@ __all__ = [
     "init_workspace",
     "list_models",
     "load_scorer",
+    "look_around",
     "rank_models",
     "report_text",
     "run_demo",

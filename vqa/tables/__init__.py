@@ -7,6 +7,7 @@ from vqa.tables.exporting import print_head
 from vqa.tables.importing import print_export, print_import
 from vqa.tables.keeping import print_compaction, print_drop, print_verification
 from vqa.tables.listing import print_cache, print_fetch, print_models
+from vqa.tables.overview import print_overview
 from vqa.tables.provenance import print_provenance
 from vqa.tables.scoring import print_explanations, print_scores, print_timelines
 from vqa.tables.selecting import print_selection
@@ -31,6 +32,7 @@ __all__ = [
     "print_import",
     "print_init",
     "print_models",
+    "print_overview",
     "print_provenance",
     "print_scores",
     "print_selection",
