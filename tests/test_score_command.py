@@ -85,6 +85,7 @@ def test_a_list_comes_from_stdin(trained: Trained, tree: Path, run: Run, monkeyp
         (["--timeline", "--why"], "ask one at a time"),
         (["--why", "--format", "csv"], "use json"),
         (["--timeline", "--retry-failed", "--output", "x.csv"], "leave it out"),
+        (["--timeline", "--cache", "c"], "--cache holds whole videos and does nothing for --timeline; leave it out"),
         (["--format", "xml"], "'xml' is not one of"),
     ],
 )

@@ -64,6 +64,7 @@ def test_a_file_holds_every_row_in_the_order_asked_for(
             model.fingerprint for model in scorer.info.models
         ]
         assert {"vqa", "torch", "av"} <= document["versions"].keys()
+        assert document["bundle"]["models"][0]["details"]["spec"]["frames"] == 4
     assert [row["video"] for row in rows] == [str(path) for path in clips[::-1]]
     for row in rows[1:]:
         assert float(row["score"]) == expected[row["video"]].score

@@ -77,6 +77,15 @@ class FeatureStore:
         stored = [_summary(contents) for contents in held if contents.segments]
         return tuple(sorted(stored, key=lambda candidate: (candidate.record.name, candidate.record.fingerprint)))
 
+    def candidate(self, fingerprint: str) -> StoredCandidate | None:
+        """Return what the cache holds of one candidate, None where that is nothing; the others are not looked at.
+
+        Raises:
+            CacheError: the folder or a segment can't be read.
+        """
+        contents = self._held(fingerprint)
+        return _summary(contents) if contents.segments else None
+
     def keys(self, fingerprint: str) -> frozenset[str]:
         """Return the keys of all videos that a candidate has features of.
 

@@ -80,6 +80,8 @@ def score(
     pipeline.start_worker_server()  # its libraries load while ours do
     if not timeline:
         _refuse({"window": window, "step": step, "plot": plot}, "does something only with --timeline; add it")
+    if timeline:
+        _refuse({"cache": cache}, "holds whole videos and does nothing for --timeline; leave it out")
     if timeline or why:
         _refuse({"retry-failed": retry_failed}, "does nothing here; leave it out")
     if why:
@@ -88,7 +90,7 @@ def score(
     if output is None:
         _refuse({"retry-failed": retry_failed}, "does something only with --output; add it")
     names = [str(path) for path in pipeline.expand_videos(videos, sys.stdin)]
-    scorer = pipeline.load_scorer(model, folder=folder, cache=cache, overrides=overrides)
+    scorer = pipeline.load_scorer(model, folder=folder, cache=cache, cached=not timeline, overrides=overrides)
     if timeline:
         complete = _score_windows(scorer, names, {"window": window, "step": step}, kind, output, plot)
     elif why:

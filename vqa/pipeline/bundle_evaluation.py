@@ -73,9 +73,8 @@ def evaluate_bundle(folder: Path, model: Path | None = None, *, on: Path | None 
 
 def _find_candidates(bundle: Bundle, store: FeatureStore) -> list[StoredCandidate]:
     """Return what a cache holds of a bundle's backbones, with the numbers that the bundle was trained on."""
-    held = {stored.record.fingerprint: stored for stored in store.candidates()}
     entries = bundle.header["models"]
-    alike = {entry["name"]: held.get(entry["fingerprint"]) for entry in entries}
+    alike = {entry["name"]: store.candidate(entry["fingerprint"]) for entry in entries}
     found = {name: stored for name, stored in alike.items() if stored is not None and _is_as_trained(bundle, stored)}
     lacking = [name for name in bundle.names if name not in found]
     if lacking:

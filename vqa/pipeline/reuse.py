@@ -44,7 +44,7 @@ class FeatureCache:
     def _usable_keys(self, entry: Mapping[str, object]) -> frozenset[str]:
         """Return the videos with features of one backbone that are those the bundle was trained on."""
         name, fingerprint = str(entry["name"]), str(entry["fingerprint"])
-        stored = next((one for one in self._store.candidates() if one.record.fingerprint == fingerprint), None)
+        stored = self._store.candidate(fingerprint)
         if stored is None:
             return frozenset()
         before = self._bundle.extras.get(name, np.empty(0)).tolist()

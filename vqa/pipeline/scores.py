@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,8 @@ class BackboneInfo:
     weights_sha256: str
     weight: float
     """w_n in the fusion."""
+    details: dict[str, Any]
+    """The whole resolved spec: all that decides its features."""
     versions: dict[str, str]
     """Of the libraries that computed the training features."""
 
@@ -127,6 +129,7 @@ def describe_bundle(bundle: Bundle, file: str, sha256: str) -> BundleInfo:
                 fingerprint=entry["fingerprint"],
                 weights_sha256=str(entry.get("weights_sha256", "")),
                 weight=float(entry.get("weight", float("nan"))),
+                details=dict(entry.get("details", {})),
                 versions=dict(entry.get("versions", {})),
             )
             for entry in header["models"]

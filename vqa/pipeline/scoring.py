@@ -25,6 +25,7 @@ def load_scorer(
     *,
     folder: Path = Path(),
     cache: Path | None = None,
+    cached: bool = True,
     overrides: Mapping[str, Any] = MappingProxyType({}),
 ) -> Scorer:
     """Return a scorer as a workspace has it.
@@ -34,6 +35,7 @@ def load_scorer(
         folder: A workspace, for its bundle, its cache and what a run may take; need not be one where `model` is given.
         cache: A cache folder, whose features are used and added to. Without it features in the workspace's cache are
             used, for files that it remembers, and nothing is added.
+        cached: Whether features in the workspace's cache are used.
         overrides: Settings of this run that differ from `[extract]`, by the names of `ExtractSettings`; models, frames
             and precision are the bundle's.
 
@@ -46,7 +48,7 @@ def load_scorer(
     workspace = open_workspace(folder) if (folder / FILE_NAME).is_file() else None
     if model is None:
         model = folder / "scorer.vqa" if workspace is None else workspace.bundle_file
-    if cache is None and workspace is not None:
+    if cache is None and cached and workspace is not None:
         return Scorer.load(model, cache=workspace.cache_dir, adding=False, settings=settings)
     return Scorer.load(model, cache=cache, settings=settings)
 
