@@ -70,7 +70,7 @@ def main() -> None:
 def _run() -> None:
     """Run the command and turn what it raises into a line and a status."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="vqa", standalone_mode=False)
     except click.ClickException as error:
         error.message = for_terminal(error.message)  # type: ignore[misc,unused-ignore]  # final in new versions only
         error.show()

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from vqa.cli.completing import complete_cached
 from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace
 
 
@@ -25,7 +26,13 @@ def cache() -> None:
 
 @cache.command()
 @click.argument("videos", nargs=-1, metavar="[VIDEO_OR_KEY]...")
-@click.option("--models", multiple=True, metavar="MODEL", help="Only this one, a glob or a fingerprint; repeatable.")
+@click.option(
+    "--models",
+    multiple=True,
+    metavar="MODEL",
+    shell_complete=complete_cached,
+    help="Only this one, a glob or a fingerprint; repeatable.",
+)
 @in_workspace
 @as_json
 def info(videos: tuple[str, ...], *, models: tuple[str, ...], folder: Path, as_json: bool) -> None:
@@ -93,7 +100,7 @@ def compact(*, folder: Path, as_json: bool) -> None:
 
 
 @cache.command()
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_cached)
 @in_workspace
 @as_json
 def drop(models: tuple[str, ...], *, folder: Path, as_json: bool) -> None:
@@ -148,7 +155,13 @@ def import_(
 
 @cache.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--models", multiple=True, metavar="MODEL", help="Only this one, a glob or a fingerprint; repeatable.")
+@click.option(
+    "--models",
+    multiple=True,
+    metavar="MODEL",
+    shell_complete=complete_cached,
+    help="Only this one, a glob or a fingerprint; repeatable.",
+)
 @in_workspace
 @as_json
 def export(file: Path, *, models: tuple[str, ...], folder: Path, as_json: bool) -> None:

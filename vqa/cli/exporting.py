@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from vqa.cli.completing import complete_cached
 from vqa.cli.options import as_json, in_workspace
 from vqa.errors import TableError
 
@@ -21,7 +22,11 @@ _HEAD = ".onnx"
     help="For .onnx: the bundle.  [default: the workspace's scorer.vqa]",
 )
 @click.option(
-    "--models", multiple=True, metavar="MODEL", help="For tables: only this one, a glob or a fingerprint; repeatable."
+    "--models",
+    multiple=True,
+    metavar="MODEL",
+    shell_complete=complete_cached,
+    help="For tables: only this one, a glob or a fingerprint; repeatable.",
 )
 @in_workspace
 @as_json

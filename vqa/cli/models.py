@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
+from vqa.cli.completing import complete_models, complete_pools
 from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, weights_dir_option
 
 _LISTING = "list"
@@ -16,9 +18,15 @@ class _Listing(click.Group):
     """A group that lists where no other of its commands is named: `vqa models NAME` is `vqa models list NAME`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and ctx.resilient_parsing:  # the shell asks what may follow
+            return super().parse_args(ctx, args)
         if not args or args[0] not in (*self.commands, *ctx.help_option_names):
             args = [_LISTING, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the other commands, and what `list` takes."""
+        return [*super().shell_complete(ctx, incomplete), *complete_models(ctx, None, incomplete)]
 
 
 @click.group(cls=_Listing)
@@ -34,8 +42,8 @@ def models() -> None:
 
 
 @models.command(_LISTING)
-@click.argument("pattern", required=False)
-@click.option("--pool", help="Only this pool, such as bundled, hub or classic.")
+@click.argument("pattern", required=False, shell_complete=complete_models)
+@click.option("--pool", shell_complete=complete_pools, help="Only this pool, such as bundled, hub or classic.")
 @in_workspace
 @as_json
 def list_(pattern: str | None, *, pool: str | None, folder: Path, as_json: bool) -> None:
@@ -55,7 +63,7 @@ def list_(pattern: str | None, *, pool: str | None, folder: Path, as_json: bool)
 
 
 @models.command()
-@click.argument("patterns", nargs=-1, required=True, metavar="SPEC_OR_POOL...")
+@click.argument("patterns", nargs=-1, required=True, metavar="SPEC_OR_POOL...", shell_complete=complete_models)
 @weights_dir_option("Folder to fill, in place of the libraries' own download folders; made if missing.")
 @in_workspace
 @as_json

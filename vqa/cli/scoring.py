@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vqa.cli.completing import complete_files
 from vqa.cli.options import DONE, INCOMPLETE, in_workspace, with_effort, with_weights
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _FORMATS = ("table", "csv", "json", "jsonl")
 
 
 @click.command()
-@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...", shell_complete=complete_files)
 @click.option("--model", type=click.Path(path_type=Path), help="Bundle.  [default: the workspace's scorer.vqa]")
 @click.option("--format", "kind", type=click.Choice(_FORMATS), help="Of what is printed or written.  [default: table]")
 @click.option("--json", "kind", flag_value="json", help="The same as `--format json`.")

@@ -8,13 +8,16 @@ from typing import Any
 
 import click
 
+from vqa.cli.completing import complete_datasets, complete_files, complete_models
 from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, weights_options, with_weights
 from vqa.errors import VqaError
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--videos", required=True, metavar="DIR_OR_GLOB", help="Where the videos are.")
+@click.option(
+    "--videos", required=True, shell_complete=complete_files, metavar="DIR_OR_GLOB", help="Where the videos are."
+)
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
@@ -25,6 +28,7 @@ from vqa.errors import VqaError
     "--dataset",
     "preset",
     metavar="NAME",
+    shell_complete=complete_datasets,
     help="Known dataset: konvid1k, livevqc, ytugc, lsvq, lsvq_1080p, cvd2014 or bvihfr. "
     "Says scale, columns, splits and the like; other options win over it.",
 )
@@ -39,7 +43,10 @@ from vqa.errors import VqaError
 @click.option("--labelled-only", is_flag=True, help="Leave out videos that have no label.")
 @click.option("--scale", type=(float, float), default=None, help="Worst and best of the labels' scale, such as 1 5.")
 @click.option(
-    "--models", multiple=True, help="Pool, model or glob that `all` stands for; repeatable.  [default: bundled]"
+    "--models",
+    multiple=True,
+    shell_complete=complete_models,
+    help="Pool, model or glob that `all` stands for; repeatable.  [default: bundled]",
 )
 @click.option("--frames", type=click.IntRange(1), help="Frames looked at in each video.  [default: 8]")
 @as_json

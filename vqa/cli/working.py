@@ -9,12 +9,19 @@ from typing import Any
 
 import click
 
+from vqa.cli.completing import complete_criteria, complete_methods, complete_models
 from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, with_effort, with_weights
 from vqa.settings import CRITERIA
 
 
 @click.command()
-@click.option("--models", multiple=True, default=("all",), help="`all`, a pool, a model or a glob; repeatable.")
+@click.option(
+    "--models",
+    multiple=True,
+    default=("all",),
+    shell_complete=complete_models,
+    help="`all`, a pool, a model or a glob; repeatable.",
+)
 @click.option("--retry-failed", is_flag=True, help="Try videos again that failed before.")
 @click.option(
     "--new-generation",
@@ -92,7 +99,11 @@ def select(top_k: int | None, *, criterion: str | None, budget_ms: float | None,
 
 @click.command()
 @click.option("--cached", is_flag=True, help="Touch no video; name what the cache lacks instead of extracting it.")
-@click.option("--method", help="blend, or ptm-vqa for the paper's network alone.  [default: what vqa.toml says, blend]")
+@click.option(
+    "--method",
+    shell_complete=complete_methods,
+    help="blend, or ptm-vqa for the paper's network alone.  [default: what vqa.toml says, blend]",
+)
 @in_workspace
 @with_weights
 @as_json
@@ -125,8 +136,18 @@ class _Count(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
 @click.command()
 @click.option("--splits", type=click.IntRange(1), help="How many random splits.  [default: what vqa.toml says, 20]")
 @click.option("--top-k", type=_Count(), metavar="N|all", help="How many models to select in each split.")
-@click.option("--criterion", help="What models are ranked by.  [default: what vqa.toml says, dbi]")
-@click.option("--method", "methods", multiple=True, help="blend or ptm-vqa; repeatable, the first is compared.")
+@click.option(
+    "--criterion",
+    shell_complete=complete_criteria,
+    help="What models are ranked by.  [default: what vqa.toml says, dbi]",
+)
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    shell_complete=complete_methods,
+    help="blend or ptm-vqa; repeatable, the first is compared.",
+)
 @click.option("--baselines/--no-baselines", default=True, help="Measure RidgeCV, SVR and the best model, too.")
 @click.option("--by", type=click.Choice(["content", "video"]), default="content", help="What splits keep whole.")
 @click.option("--allow-leaking", is_flag=True, help="Split by video although contents are known.")
