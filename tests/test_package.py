@@ -48,7 +48,8 @@ def test_the_wheel_alone_has_all_it_needs(installed: Path, tmp_path: Path) -> No
     assert "timm:" in listed
     listing = "from importlib.resources import files; print([(files('vqa') / n).is_file() for n in {names}])"
     names = ["py.typed", "datasets.toml", "extract/pools.toml", "demo/sources.toml"]
-    assert call(installed / "python", "-c", listing.format(names=names), cwd=tmp_path) == "[True, True, True, True]\n"
+    names += ["report/page.html", "report/page.css", "report/page.js"]
+    assert call(installed / "python", "-c", listing.format(names=names), cwd=tmp_path) == f"{[True] * 7}\n"
 
 
 def test_the_version_is_the_packages(installed: Path, tmp_path: Path) -> None:
