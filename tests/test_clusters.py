@@ -15,6 +15,7 @@ def test_bins_of_equal_width_put_each_score_into_its_interval():
     assert clusters.labels.tolist() == [0, 0, 1, 1, 2, 2, 2]
     assert clusters.sizes == (2, 2, 3)
     assert clusters.merges == ()
+    assert clusters.borders == (1.0, 2.0, 3.0, 4.0)
 
 
 def test_bins_of_equal_count_hold_as_many_videos_whatever_their_scores():
@@ -27,6 +28,7 @@ def test_a_bin_with_one_row_joins_its_smaller_neighbour_and_says_so():
     clusters = mos_clusters(mos, bins=3)
     assert clusters.labels.tolist() == [0, 0, 0, 0, 1, 1, 1]
     assert clusters.sizes == (4, 3)
+    assert clusters.borders == (0.0, 2.0, 3.0)
     assert clusters.merges == ("the bin 1 to 2 has 1 row and was merged with 0 to 1",)
 
 

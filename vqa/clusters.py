@@ -30,6 +30,8 @@ class Clusters:
     """Videos per cluster, worst first, after merging."""
     merges: tuple[str, ...]
     """One sentence for each bin that had too few rows and was merged with its neighbour."""
+    borders: tuple[float, ...]
+    """Ends of the clusters' intervals, ascending: one more than there are clusters."""
 
 
 def mos_clusters(mos: NDArray[np.float64], *, bins: int = DEFAULT_BINS, rule: str = "width") -> Clusters:
@@ -51,19 +53,20 @@ def mos_clusters(mos: NDArray[np.float64], *, bins: int = DEFAULT_BINS, rule: st
     edges = _edges(mos, bins, rule)
     raw = np.searchsorted(edges[1:-1], mos, side="right")
     members = [np.flatnonzero(raw == label) for label in range(bins)]
-    names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
+    borders = edges.tolist()
     merges = []
     while (smallest := _first_too_small(members)) is not None:
         neighbour = _smaller_neighbour(members, smallest)
         rows = "1 row" if len(members[smallest]) == 1 else "no row"
+        names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(borders)]
         merges.append(f"the bin {names[smallest]} has {rows} and was merged with {names[neighbour]}")
         low, high = sorted((smallest, neighbour))
         members[low : high + 1] = [np.concatenate(members[low : high + 1])]
-        names[low : high + 1] = [f"{names[low].split(' to ')[0]} to {names[high].split(' to ')[1]}"]
+        del borders[high]
     labels = np.empty(len(mos), dtype=np.intp)
     for label, rows_inside in enumerate(members):
         labels[rows_inside] = label
-    return Clusters(labels, tuple(len(rows_inside) for rows_inside in members), tuple(merges))
+    return Clusters(labels, tuple(len(rows_inside) for rows_inside in members), tuple(merges), tuple(borders))
 
 
 def _check(mos: NDArray[np.float64], bins: int, rule: str) -> None:
