@@ -5,7 +5,7 @@ import pytest
 
 from vqa.errors import DegenerateDataError
 from vqa.train import metrics
-from vqa.train.metrics import Metrics, score_predictions, summarise
+from vqa.train.metrics import Metrics, fit_logistic, score_predictions, summarise
 
 
 def test_correlations_of_five_scores_with_two_neighbours_swapped():
@@ -24,6 +24,12 @@ def test_predictions_that_are_a_logistic_of_mos_fit_it_exactly():
     assert found.plcc < 0.995
     assert found.plcc_fitted == pytest.approx(1, abs=1e-9)
     assert found.rmse_fitted == pytest.approx(0, abs=1e-6)
+
+
+def test_the_fitted_curve_goes_on_between_and_beyond_the_predictions():
+    predicted = np.linspace(-3, 3, 40)
+    curve = fit_logistic(1 + 4 / (1 + np.exp(-(predicted - 0.5) / 0.8)), predicted)
+    assert curve(np.array([-90.0, 0.5, 90.0])).tolist() == pytest.approx([1, 3, 5])
 
 
 def test_ranks_do_not_change_by_the_fit_and_reversed_predictions_rank_at_minus_one():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy.stats import kendalltau, pearsonr, spearmanr
 from vqa.errors import DegenerateDataError
 
 Floats = NDArray[np.float64]
+Curve = Callable[[Floats], Floats]
 
 _FEWEST_ROWS = 3
 _MOST_EVALUATIONS = 20_000
@@ -56,7 +57,7 @@ def score_predictions(mos: Floats, predicted: Floats) -> Metrics:
             correlation has no meaning then.
     """
     _check(mos, predicted)
-    fitted = _fitted(mos, predicted)
+    fitted = fit_logistic(mos, predicted)(predicted)
     return Metrics(
         srocc=float(spearmanr(mos, predicted).statistic),
         krocc=float(kendalltau(mos, predicted).statistic),
@@ -119,11 +120,15 @@ def _size(spread: float) -> float:
     return max(abs(spread), 1e-12)
 
 
-def _fitted(mos: Floats, predicted: Floats) -> Floats:
-    """Map predictions to MOS by the 4-parameter logistic of the field's protocol (code vztu/BVQA_Benchmark).
+def fit_logistic(mos: Floats, predicted: Floats) -> Curve:
+    """Return the curve that maps predictions to MOS, the 4-parameter logistic of the field's protocol.
 
-    The start is that protocol's: max(MOS), min(MOS), mean(predictions), 0.5. Where the search does not converge, or
-    ends at one and the same value for all rows, the least-squares straight line is used instead.
+    Code vztu/BVQA_Benchmark; the start is that protocol's: max(MOS), min(MOS), mean(predictions), 0.5. Where the search
+    does not converge, or ends at one and the same value for all rows, it is the least-squares straight line instead.
+
+    Args:
+        mos: Shape (N,), finite and not all equal.
+        predicted: Shape (N,), finite and not all equal.
     """
     start = (mos.max(), mos.min(), predicted.mean(), 0.5)
     try:
@@ -131,15 +136,20 @@ def _fitted(mos: Floats, predicted: Floats) -> Floats:
             warnings.simplefilter("ignore", OptimizeWarning)  # about the covariance, which is not used and may overflow
             best, _ = curve_fit(_logistic, predicted, mos, p0=start, jac=_logistic_slopes, maxfev=_MOST_EVALUATIONS)
     except (RuntimeError, TypeError):  # not converged; fewer rows than parameters
-        return _on_line(mos, predicted)
+        return _line(mos, predicted)
     fitted = _logistic(predicted, *best)
     if not np.isfinite(fitted).all() or np.ptp(fitted) <= 1e-9 * np.ptp(mos):
-        return _on_line(mos, predicted)
-    return fitted
+        return _line(mos, predicted)
+    return lambda x: _logistic(x, *best)
 
 
-def _on_line(mos: Floats, predicted: Floats) -> Floats:
-    """Return the least-squares straight line's values."""
-    slope = np.cov(predicted, mos, ddof=0)[0, 1] / np.var(predicted)
-    result: Floats = mos.mean() + slope * (predicted - predicted.mean())
-    return result
+def _line(mos: Floats, predicted: Floats) -> Curve:
+    """Return the least-squares straight line."""
+    slope, middle = np.cov(predicted, mos, ddof=0)[0, 1] / np.var(predicted), predicted.mean()
+    height = mos.mean()
+
+    def on_line(x: Floats) -> Floats:
+        result: Floats = height + slope * (x - middle)
+        return result
+
+    return on_line
