@@ -1,0 +1,115 @@
+"""The last section of a page of results: how to get it again. Commands, settings, versions and hashes."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from vqa.cache.store import StoredCandidate
+from vqa.errors import WorkspaceError
+from vqa.files import sha256_of
+from vqa.pipeline.candidates import library_versions
+from vqa.pipeline.report_findings import Findings
+from vqa.records import is_imported
+from vqa.report.content import Block, Code, Column, Facts, Paragraph, Table
+from vqa.train.bundle import load_bundle
+from vqa.train.methods import METHODS
+from vqa.workspace import FILE_NAME
+
+
+def commands(findings: Findings) -> tuple[Block, ...]:
+    """Show the commands, in the workspace's folder."""
+    held = sorted(findings.candidates, key=lambda stored: stored.record.name)
+    return Paragraph("In the workspace's folder:"), Code("\n".join(_lines(findings, held)))
+
+
+def _lines(findings: Findings, held: list[StoredCandidate]) -> Iterator[str]:
+    for stored in held:
+        for source in dict.fromkeys((each.file, each.sha256) for each in stored.sources):
+            yield f"# {stored.record.name} was imported from {source[0]} (SHA-256 {source[1]})"
+    extracted = [stored.record.name for stored in held if not is_imported(stored.record.name)]
+    if extracted:
+        yield " \\\n  ".join(["vqa extract", *(f"--models {shlex.quote(name)}" for name in extracted)])
+    if findings.workspace.selection_file.is_file():
+        chosen = sum(row.selected for row in findings.selection.rows)
+        yield f"vqa select --top-k {chosen} --criterion {findings.selection.criterion}"
+    if findings.workspace.bundle_file.is_file():
+        yield "vqa train --cached"
+    if (findings.workspace.results_dir / "evaluation.json").is_file():
+        contenders = findings.evaluation.contenders
+        methods = "".join(f" --method {each.name}" for each in contenders if each.name in METHODS)
+        yield f"vqa evaluate --splits {contenders[0].summary.splits}{methods}"
+    yield "vqa report"
+
+
+def settings(findings: Findings) -> tuple[Block, ...]:
+    """Show what `vqa.toml` sets, without its comments."""
+    text = (findings.workspace.root / FILE_NAME).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return Paragraph(f"With this {FILE_NAME}:"), Code("\n".join(lines))
+
+
+def versions(findings: Findings) -> tuple[Block, ...]:
+    """Show the versions that wrote this page."""
+    rows = {"Python": platform.python_version(), **library_versions()}
+    return Paragraph("Versions that wrote this page:"), Facts(tuple(rows.items()))
+
+
+def hashes(findings: Findings) -> tuple[Block, ...]:
+    """Show the SHA-256 of what results stand on."""
+    workspace = findings.workspace
+    rows = [(file, _sha256(workspace.resolve(file))) for file in workspace.dataset.label_files]
+    if (workspace.results_dir / "evaluation.json").is_file():
+        rows.append(("ids, ratings, contents and models evaluated", findings.evaluation.data_sha256))
+        rows.append(("splits evaluated on", findings.evaluation.splits_sha256))
+    return Paragraph("SHA-256 of what these results stand on:"), Facts(tuple(rows))
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return sha256_of(file)
+    except OSError as error:
+        raise WorkspaceError(f"{file}: can't be read ({error.strerror}); put it back") from error
+
+
+def bundle(findings: Findings) -> tuple[Block, ...]:
+    """Show which scorer was trained."""
+    file = findings.workspace.bundle_file
+    if not file.is_file():
+        return (Paragraph("No scorer is trained yet; run `vqa train --cached`."),)
+    header = load_bundle(file).header
+    rows = [
+        (f"{file.name}, the trained scorer", _sha256(file)),
+        ("trained on", f"{header.get('videos')} videos, data {header.get('data_sha256')}"),
+        ("models and weights", ", ".join(f"{each['name']} {_share(each)}" for each in header["models"])),
+    ]
+    return (Facts(tuple(rows)),)
+
+
+def _share(model: dict[str, object]) -> str:
+    weight = model.get("weight")
+    return f"{weight:.3f}" if isinstance(weight, float) else ""
+
+
+def fingerprints(findings: Findings) -> tuple[Block, ...]:
+    """Show what decides each candidate's numbers."""
+    columns = (
+        Column("model"),
+        Column("fingerprint", hint="over all that decides its numbers"),
+        Column("weights"),
+        Column("SHA-256 of the network's parameters"),
+        Column("extracted with"),
+    )
+    rows = tuple(
+        (
+            stored.record.name,
+            stored.record.fingerprint,
+            stored.record.text("weights_id") or None,
+            stored.weights_sha256 or None,
+            ", ".join(f"{name} {version}" for name, version in sorted(stored.versions.items())) or None,
+        )
+        for stored in sorted(findings.candidates, key=lambda stored: stored.record.name)
+    )
+    return (Table("Models in the cache, and what decides their numbers", columns, rows),)

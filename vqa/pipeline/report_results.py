@@ -1,0 +1,202 @@
+"""The sections of a page of results about predictions: against ratings, in each split, beside baselines, the worst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vqa.errors import DegenerateDataError
+from vqa.extract.stills import StillLimits, take_stills
+from vqa.pipeline.evaluation import Contender
+from vqa.pipeline.kept import KeptCrossing
+from vqa.pipeline.report_findings import Findings, path_by_shown_id
+from vqa.report.content import Block, Cell, Column, Gallery, Paragraph, Picture, Table
+from vqa.report.drawing import digits_for
+from vqa.report.result_figures import Predicted, error_plot, prediction_plot, split_boxes
+from vqa.train.methods import METHODS
+from vqa.train.metrics import fit_logistic
+
+WORST = 20
+_CURVE_POINTS = 100
+_FIGURES = {
+    "SROCC": ("srocc", 3, "rank correlation; 1 is best"),
+    "KROCC": ("krocc", 3, "share of pairs in the right order less that in the wrong one; 1 is best"),
+    "PLCC": ("plcc", 3, "linear correlation; 1 is best"),
+    "RMSE": ("rmse", 3, "root mean square error on the MOS scale; 0 is best"),
+    "PLCC fit": ("plcc_fitted", 3, "linear correlation after the logistic fit"),
+    "RMSE fit": ("rmse_fitted", 3, "root mean square error after the logistic fit"),
+}
+
+
+def staleness(findings: Findings) -> tuple[Block, ...]:
+    """Say where results are older than what they were measured on."""
+    if not findings.changed():
+        return ()
+    return (
+        Paragraph("Labels or features changed since this was measured; run `vqa evaluate` again, then `vqa report`."),
+    )
+
+
+def predictions(findings: Findings) -> tuple[Block, ...]:
+    """Show predictions of test rows against ratings."""
+    found, evaluation = findings.predicted, findings.evaluation
+    splits = evaluation.contenders[0].summary.splits
+    said = (
+        f"{len(found.ids)} videos were test videos of {evaluation.contenders[0].name}, each in "
+        f"{found.tests.mean():.1f} of {splits} splits on average; what is shown is the mean of its predictions there. "
+        "Such means are a little better than single predictions: the figures to quote are those of the next section."
+    )
+    if not np.ptp(found.mos) or not np.ptp(found.scores):
+        raise DegenerateDataError("all ratings, or all predictions, are equal; run `vqa evaluate` again")
+    curve = fit_logistic(found.mos, found.scores)
+    across = np.linspace(found.scores.min(), found.scores.max(), _CURVE_POINTS)
+    return Paragraph(said), prediction_plot(found, (across, curve(across))), *_coverage(findings)
+
+
+def _coverage(findings: Findings) -> tuple[Block, ...]:
+    evaluation = findings.evaluation
+    if evaluation.covered is None:
+        return ()
+    return (
+        Paragraph(
+            f"Each score has an interval that should hold the rating of {evaluation.coverage:.0%} of new videos; it "
+            f"held that of {evaluation.covered:.1%} of the test videos."
+        ),
+    )
+
+
+def per_split(findings: Findings) -> tuple[Block, ...]:
+    """Show the figures of each method over all splits."""
+    evaluation = findings.evaluation
+    first = evaluation.contenders[0]
+    by = f"by content ({evaluation.groups} contents)" if evaluation.by_content else "by video"
+    said = (
+        f"{first.summary.splits} splits {by}; models are chosen ({evaluation.selected}), and everything is trained, on "
+        "the seen part of each split alone. A baseline is what one would write in five lines, on the same features."
+    )
+    plot = split_boxes({each.name: [one.srocc for one in each.metrics] for each in evaluation.contenders})
+    left = tuple(Paragraph(f"Not used: {name}: {reason}.") for name, reason in evaluation.left_out.items())
+    return Paragraph(said), plot, _medians(evaluation.contenders), *_paired(evaluation.contenders), *left
+
+
+def _medians(contenders: Sequence[Contender]) -> Table:
+    figures = [
+        column
+        for name, (_, digits, hint) in _FIGURES.items()
+        for column in (Column(name, digits, hint), Column(f"± {name}", digits, "standard deviation over the splits"))
+    ]
+    columns = (Column("method"), *figures, Column("kind"), Column("what it is"))
+    rows = []
+    for each in contenders:
+        values: list[Cell] = []
+        for field, _, _ in _FIGURES.values():
+            values += [getattr(each.summary.median, field), getattr(each.summary.std, field)]
+        rows.append((each.name, *values, "method" if each.name in METHODS else "baseline", each.title))
+    return Table("Medians over the splits, and standard deviations", columns, tuple(rows))
+
+
+def _paired(contenders: Sequence[Contender]) -> tuple[Table, ...]:
+    """Compare the first with each other one, split by split."""
+    columns = (
+        Column("against"),
+        Column("better in", 0, "splits in which the first is above"),
+        Column("of", 0, "splits"),
+        Column("median difference", 4, "in SROCC, first minus other"),
+        Column("p", 4, "Wilcoxon's signed-rank test; splits share videos, so take it as a lower bound"),
+    )
+    rows = tuple(
+        (each.name, each.paired.better, each.paired.splits, each.paired.median_difference, each.paired.p_value)
+        for each in contenders
+        if each.paired is not None
+    )
+    return (Table(f"{contenders[0].name} against each other method on the same splits", columns, rows),) if rows else ()
+
+
+def ablation(findings: Findings) -> tuple[Block, ...]:
+    """Show what several methods of ours bring, where several were evaluated."""
+    ours = [each for each in findings.evaluation.contenders if each.name in METHODS]
+    if len(ours) < 2:
+        return (
+            Paragraph("One method was evaluated; for an ablation run `vqa evaluate --method blend --method ptm-vqa`."),
+        )
+    columns = (
+        Column("method"),
+        Column("SROCC", 3, "median over the splits"),
+        Column("less than the first", 4, "median difference in SROCC on the same splits"),
+        Column("what it is"),
+    )
+    rows = tuple(
+        (each.name, each.summary.median.srocc, each.paired.median_difference if each.paired else None, each.title)
+        for each in ours
+    )
+    return (Table("What is lost without parts of the method (ablation)", columns, rows),)
+
+
+def crossings(findings: Findings) -> tuple[Block, ...]:
+    """Show results on other datasets, where there are any."""
+    return tuple(block for crossing in findings.crossings for block in _crossing(crossing))
+
+
+def _crossing(crossing: KeptCrossing) -> tuple[Block, ...]:
+    names = ("SROCC", "KROCC", "PLCC fit", "RMSE fit")
+    columns = (
+        Column("method"),
+        *(Column(name, _FIGURES[name][1], _FIGURES[name][2]) for name in names),
+        Column("what it is"),
+    )
+    rows = tuple(
+        (each.name, *(getattr(each.metrics, _FIGURES[name][0]) for name in names), each.title)
+        for each in crossing.contenders
+    )
+    caption = (
+        f"Trained on these {crossing.training_videos} videos, tested on {crossing.test_videos} of {crossing.tested_on} "
+        f"({crossing.test_part})"
+    )
+    note = (Paragraph(f"The labels of {crossing.tested_on} are {crossing.note}."),) if crossing.note else ()
+    return Table(caption, columns, rows), *note
+
+
+def errors(findings: Findings) -> tuple[Block, ...]:
+    """Show how errors lie over ratings."""
+    found = findings.predicted
+    return (error_plot(found, found.worst(WORST)),)
+
+
+def worst(findings: Findings) -> tuple[Block, ...]:
+    """Show the videos with the largest errors."""
+    found = findings.predicted
+    rows = found.worst(WORST)
+    pictures = _pictures(findings, [found.ids[row] for row in rows]) if findings.thumbnails else [None] * len(rows)
+    shown = tuple(_picture(found, row, jpeg) for row, jpeg in zip(rows.tolist(), pictures, strict=True))
+    reading = (
+        "The videos whose prediction is furthest from their rating, the worst first: what they have in common is what "
+        "the models do not see."
+    )
+    return (Gallery(f"The {len(rows)} largest errors", reading, shown),)
+
+
+def _picture(found: Predicted, row: int, jpeg: bytes | None) -> Picture:
+    digits = min(digits_for(found.mos), 2)
+    values = {"MOS": found.mos, "predicted": found.scores, "error": found.errors}
+    facts = [(name, f"{value[row]:.{digits}f}") for name, value in values.items()]
+    if np.isfinite([found.low[row], found.high[row]]).all():
+        facts.append(("interval", f"{found.low[row]:.{digits}f} to {found.high[row]:.{digits}f}"))
+    facts.append(("tested in", f"{found.tests[row]} splits"))
+    return Picture(found.ids[row], jpeg, tuple(facts))
+
+
+def _pictures(findings: Findings, ids: Sequence[str]) -> list[bytes | None]:
+    """Take a still picture of each video that has a file."""
+    rows = path_by_shown_id(findings.dataset.rows)
+    paths = {video: rows[video].path for video in ids if video in rows}
+    wanted = {video: path for video, path in paths.items() if path is not None}
+    settings = findings.workspace.extract
+    limits = StillLimits(settings.max_pixels, settings.max_duration_seconds)
+    taken = take_stills(
+        list(wanted.values()),
+        limits,
+        told=lambda done: findings.progress.update("taking pictures", done, len(wanted)),
+    )
+    by_id = dict(zip(wanted, taken, strict=True))
+    return [by_id.get(video) for video in ids]
