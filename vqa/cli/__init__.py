@@ -12,6 +12,7 @@ from vqa.cli.exporting import export
 from vqa.cli.manners import share_manners, start_as_usual, tell_end, tell_origin
 from vqa.cli.models import models
 from vqa.cli.options import FAILED, INTERRUPTED
+from vqa.cli.reporting import report, run
 from vqa.cli.scoring import score
 from vqa.cli.starting import demo, doctor, init
 from vqa.cli.stopping import catch_signals
@@ -50,7 +51,8 @@ def cli(context: click.Context) -> None:
         tables.print_overview(pipeline.look_around())
 
 
-for _command in (init, demo, doctor, models, extract, select, train, evaluate, score, export, cache):
+_COMMANDS = (init, demo, doctor, models, extract, select, train, evaluate, run, score, report, export, cache)
+for _command in _COMMANDS:
     cli.add_command(_command)
 share_manners(cli)
 

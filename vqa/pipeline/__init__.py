@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vqa.pipeline.progress import SILENT, Progress
     from vqa.pipeline.provenance import FeatureOrigin, ProvenanceReport, describe_features
     from vqa.pipeline.ranking import Selection, rank_models
+    from vqa.pipeline.reporting import PageReport, build_report
     from vqa.pipeline.score_files import RowPrinter, report_text
     from vqa.pipeline.scorer import Scorer
     from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from vqa.pipeline.timelines import ScoreTimeline
     from vqa.pipeline.training import TrainingReport, train_regressor
     from vqa.pipeline.transferring import ImportReport, import_table
+    from vqa.pipeline.whole_job import RunReport, run_workspace
 
 _HOMES = {
     "vqa.cache.tablenames": "TableNames",
@@ -60,6 +62,7 @@ _HOMES = {
     "vqa.pipeline.progress": "SILENT Progress",
     "vqa.pipeline.provenance": "FeatureOrigin ProvenanceReport describe_features",
     "vqa.pipeline.ranking": "Selection rank_models",
+    "vqa.pipeline.reporting": "PageReport build_report",
     "vqa.pipeline.score_files": "RowPrinter report_text",
     "vqa.pipeline.scorer": "Scorer",
     "vqa.pipeline.scores": "BundleInfo ScoreReport VideoScore",
@@ -69,6 +72,7 @@ _HOMES = {
     "vqa.pipeline.timelines": "ScoreTimeline",
     "vqa.pipeline.training": "TrainingReport train_regressor",
     "vqa.pipeline.transferring": "ImportReport import_table",
+    "vqa.pipeline.whole_job": "RunReport run_workspace",
 }
 """The public names, by the module that each is in."""
 
@@ -95,9 +99,11 @@ __all__ = [
     "MachineReport",
     "NextStep",
     "Overview",
+    "PageReport",
     "Progress",
     "ProvenanceReport",
     "RowPrinter",
+    "RunReport",
     "ScoreReport",
     "ScoreTimeline",
     "Scorer",
@@ -106,6 +112,7 @@ __all__ = [
     "TimelineReport",
     "TrainingReport",
     "VideoScore",
+    "build_report",
     "check_machine",
     "compact_features",
     "describe_cache",
@@ -128,6 +135,7 @@ __all__ = [
     "rank_models",
     "report_text",
     "run_demo",
+    "run_workspace",
     "score_into",
     "score_timelines",
     "score_videos",

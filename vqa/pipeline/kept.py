@@ -20,7 +20,7 @@ from vqa.errors import MALFORMED, WorkspaceError
 from vqa.escaping import from_csv
 from vqa.pipeline.crossing import CrossContender
 from vqa.pipeline.evaluation import Contender
-from vqa.pipeline.ranking import SelectionRow
+from vqa.pipeline.selected import SelectionRow
 from vqa.train.metrics import Metrics, summarise
 from vqa.train.paired import compare_paired
 from vqa.workspace import Workspace

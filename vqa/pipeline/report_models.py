@@ -10,8 +10,8 @@ from vqa.cache.store import StoredCandidate
 from vqa.errors import DegenerateDataError
 from vqa.pipeline.features import look_up, read_table, require_all
 from vqa.pipeline.kept import KeptSelection
-from vqa.pipeline.ranking import SelectionRow
 from vqa.pipeline.report_findings import Findings
+from vqa.pipeline.selected import SelectionRow
 from vqa.records import FeatureTable, is_imported
 from vqa.report.content import Block, Cell, Column, Facts, Paragraph, Plot, Table
 from vqa.report.figures import cost_bars, feature_map, similarity_map
@@ -28,10 +28,11 @@ def candidates(findings: Findings) -> tuple[Block, ...]:
     selection = findings.selection
     chosen = [row.name for row in selection.rows if row.selected]
     sizes = "/".join(map(str, selection.cluster_sizes))
-    better = "larger" if find_criterion(selection.criterion).larger_is_better else "smaller"
     said = (
-        f"{len(chosen)} of {len(selection.rows)} models are chosen by {selection.criterion}, {better} is better, on "
-        f"{selection.videos} videos in {len(selection.cluster_sizes)} clusters of like rating ({sizes} videos)."
+        f"{len(chosen)} of {len(selection.rows)} models are chosen by {selection.criterion} "
+        f"({_told(selection.criterion)}), on {selection.videos} videos. Videos of like rating make a cluster, "
+        f"{len(selection.cluster_sizes)} in all ({sizes} videos, the worst first): the Davies-Bouldin index (DBI) is "
+        "small where clusters are narrow, and far apart, in what a model sees."
     )
     return Paragraph(said), _candidates_table(selection), *_notes(findings)
 
@@ -39,11 +40,11 @@ def candidates(findings: Findings) -> tuple[Block, ...]:
 def _candidates_table(selection: KeptSelection) -> Table:
     figures = [name for name in CRITERIA if name != _PICKING]
     columns = (
+        Column("model"),
         Column("chosen"),
         Column("rank", 0, f"by {selection.criterion}; 1 is best"),
-        Column("from", 0, "best rank in 90 % of resamples of the videos"),
-        Column("to", 0, "worst rank in 90 % of resamples of the videos"),
-        Column("model"),
+        Column("rank from", 0, "best rank in 90 % of resamples of the videos"),
+        Column("rank to", 0, "worst rank in 90 % of resamples of the videos"),
         *(Column(name, 3, _told(name)) for name in figures),
         Column("pick", 0, "place at which greedy forward selection would pick it"),
         Column("features", 0, "numbers it says of a video"),
@@ -55,7 +56,7 @@ def _candidates_table(selection: KeptSelection) -> Table:
 
 
 def _told(name: str) -> str:
-    criterion = CRITERIA[name]
+    criterion = find_criterion(name)
     return f"{criterion.title}; {'larger' if criterion.larger_is_better else 'smaller'} is better"
 
 
@@ -63,7 +64,7 @@ def _candidate(row: SelectionRow, figures: Sequence[str]) -> tuple[Cell, ...]:
     low, high = row.rank_interval or (None, None)
     values = [row.values.get(name) for name in figures]
     mark = "yes" if row.selected else ""
-    return mark, row.rank, low, high, row.name, *values, row.pick, row.width, row.cost_ms, row.pretext
+    return row.name, mark, row.rank, low, high, *values, row.pick, row.width, row.cost_ms, row.pretext
 
 
 def _notes(findings: Findings) -> tuple[Block, ...]:
@@ -96,7 +97,8 @@ def feature_maps(findings: Findings) -> tuple[Block, ...]:
         findings.progress.update("laying out features", done, len(shown))
         maps.append(_map(findings, stored, read_table(findings.store, rows, found, [stored])))
     findings.progress.update("laying out features", len(shown), len(shown))
-    return *_about_maps(len(found.ids), len(chosen)), *maps
+    by_content = any(row.group not in (None, row.id) for row in rows)
+    return _about_maps(len(found.ids), len(chosen), by_content=by_content), *maps
 
 
 def _map(findings: Findings, stored: StoredCandidate, table: FeatureTable) -> Plot:
@@ -119,16 +121,18 @@ def _map(findings: Findings, stored: StoredCandidate, table: FeatureTable) -> Pl
     )
 
 
-def _about_maps(videos: int, chosen: int) -> tuple[Block, ...]:
+def _about_maps(videos: int, chosen: int, *, by_content: bool) -> Paragraph:
     said = [
         "What a chosen model says of a video is many numbers; t-SNE lays them out in a plane so that neighbours stay "
         "neighbours. Directions, and how far apart two groups lie, mean nothing."
     ]
+    if by_content:
+        said.append("A small knot of dots is often one source content in several versions.")
     if videos > MOST_POINTS:
         said.append(f"{MOST_POINTS} of {videos} videos are shown, at equal steps from the worst to the best.")
     if chosen > _MOST_MAPS:
         said.append(f"The best {_MOST_MAPS} of {chosen} chosen models are shown.")
-    return (Paragraph(" ".join(said)),)
+    return Paragraph(" ".join(said))
 
 
 def redundancy(findings: Findings) -> tuple[Block, ...]:

@@ -11,7 +11,7 @@ from vqa.extract.stills import StillLimits, take_stills
 from vqa.pipeline.evaluation import Contender
 from vqa.pipeline.kept import KeptCrossing
 from vqa.pipeline.report_findings import Findings, path_by_shown_id
-from vqa.report.content import Block, Cell, Column, Gallery, Paragraph, Picture, Table
+from vqa.report.content import Block, Cell, Column, Facts, Gallery, Paragraph, Picture, Table
 from vqa.report.drawing import digits_for
 from vqa.report.result_figures import Predicted, error_plot, prediction_plot, split_boxes
 from vqa.train.methods import METHODS
@@ -73,11 +73,17 @@ def per_split(findings: Findings) -> tuple[Block, ...]:
     by = f"by content ({evaluation.groups} contents)" if evaluation.by_content else "by video"
     said = (
         f"{first.summary.splits} splits {by}; models are chosen ({evaluation.selected}), and everything is trained, on "
-        "the seen part of each split alone. A baseline is what one would write in five lines, on the same features."
+        "the seen part of each split alone. The methods, and baselines as one would write them in five lines, on the "
+        "same features:"
     )
     plot = split_boxes({each.name: [one.srocc for one in each.metrics] for each in evaluation.contenders})
     left = tuple(Paragraph(f"Not used: {name}: {reason}.") for name, reason in evaluation.left_out.items())
-    return Paragraph(said), plot, _medians(evaluation.contenders), *_paired(evaluation.contenders), *left
+    titles = Facts(tuple((each.name, _title(each)) for each in evaluation.contenders))
+    return Paragraph(said), titles, plot, _medians(evaluation.contenders), *_paired(evaluation.contenders), *left
+
+
+def _title(contender: Contender) -> str:
+    return contender.title if contender.name in METHODS else f"baseline: {contender.title}"
 
 
 def _medians(contenders: Sequence[Contender]) -> Table:
@@ -86,13 +92,13 @@ def _medians(contenders: Sequence[Contender]) -> Table:
         for name, (_, digits, hint) in _FIGURES.items()
         for column in (Column(name, digits, hint), Column(f"± {name}", digits, "standard deviation over the splits"))
     ]
-    columns = (Column("method"), *figures, Column("kind"), Column("what it is"))
+    columns = (Column("method"), *figures)
     rows = []
     for each in contenders:
         values: list[Cell] = []
         for field, _, _ in _FIGURES.values():
             values += [getattr(each.summary.median, field), getattr(each.summary.std, field)]
-        rows.append((each.name, *values, "method" if each.name in METHODS else "baseline", each.title))
+        rows.append((each.name, *values))
     return Table("Medians over the splits, and standard deviations", columns, tuple(rows))
 
 

@@ -16,6 +16,7 @@ from vqa.report.page import render_page
 from vqa.workspace import Workspace, open_workspace
 
 DEFAULT_NAME = "report.html"
+_SUFFIXES = (".html", ".htm")
 
 _Part = Callable[[Findings], tuple[Block, ...]]
 
@@ -89,8 +90,7 @@ def build_report(
     """
     workspace = open_workspace(folder)
     target = file or workspace.results_dir / DEFAULT_NAME
-    if target.is_dir():
-        raise WorkspaceError(f"{target}: is a folder; name a file, such as {target / DEFAULT_NAME}")
+    _check_target(target)
     findings = Findings(workspace, thumbnails=thumbnails, progress=progress)
     _ = findings.candidates
     page, missing = make_page(findings)
@@ -101,6 +101,14 @@ def build_report(
         raise WorkspaceError(f"{target}: can't be written ({error.strerror}); choose another file") from error
     titles = tuple(section.title for section in page.sections)
     return PageReport(target, len(text.encode()) / 1e6, titles, missing)
+
+
+def _check_target(target: Path) -> None:
+    """Refuse what is no page before it is replaced by one."""
+    if target.is_dir():
+        raise WorkspaceError(f"{target}: is a folder; name a file, such as {target / DEFAULT_NAME}")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise WorkspaceError(f"{target}: is no name of a page; name a file that ends in .html")
 
 
 def make_page(findings: Findings) -> tuple[Page, tuple[str, ...]]:

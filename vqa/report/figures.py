@@ -128,7 +128,7 @@ def feature_map(
             "colorbar": {"title": {"text": "MOS"}, "thickness": 12},
         },
     }
-    bare = {"showticklabels": False, "zeroline": False, "ticks": ""}
+    bare = {"showticklabels": False, "zeroline": False, "showgrid": False, "ticks": ""}
     columns = (Column("video"), Column("MOS", digits), Column("across", 2), Column("up", 2))
     return Plot(
         name if dbi is None else f"{name}: DBI {dbi:.2f}",

@@ -9,6 +9,7 @@ from vqa.tables.keeping import print_compaction, print_drop, print_verification
 from vqa.tables.listing import print_cache, print_fetch, print_models
 from vqa.tables.overview import print_overview
 from vqa.tables.provenance import print_provenance
+from vqa.tables.reporting import print_report, print_run
 from vqa.tables.scoring import print_explanations, print_scores, print_timelines
 from vqa.tables.selecting import print_selection
 from vqa.tables.shared import print_failures
@@ -34,6 +35,8 @@ __all__ = [
     "print_models",
     "print_overview",
     "print_provenance",
+    "print_report",
+    "print_run",
     "print_scores",
     "print_selection",
     "print_timelines",
