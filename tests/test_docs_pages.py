@@ -51,5 +51,17 @@ def test_blocks_of_settings_and_of_json_can_be_read() -> None:
             readers.get(block.info, str)(block.content)
 
 
+@pytest.mark.parametrize("page", docpages.PAGES, ids=docpages.name_of)
+def test_every_mark_stands_directly_above_a_block_that_it_is_for(page: Path) -> None:
+    lines = [*page.read_text(encoding="utf-8").splitlines(), ""]
+    marks = [(line, lines[at + 1]) for at, line in enumerate(lines) if line.startswith("<!--")]
+    allowed = {
+        "needs": ("```bash", "```console", "```python"),
+        "exit status": ("```bash", "```console"),
+        "sample": ("```text",),
+    }
+    assert [mark for mark in marks if mark[1] not in allowed.get(mark[0][5:-4].partition(":")[0], ())] == []
+
+
 def test_the_first_command_of_the_readme_is_one() -> None:
     docrun.check_usage(TWO_LINES[0])
