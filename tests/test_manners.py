@@ -20,10 +20,15 @@ from vqa.terminal import Bars
 Run = Callable[..., tuple[int, str, str]]
 
 CODE = """
+import logging
+from vqa.cli.manners import tell_all
 from vqa.terminal import Bars, print_table, say
 with Bars() as bars:
     bars.update("reading", 1, 4)
     bars.note("a note")
+    tell_all()
+    logging.getLogger("vqa.some").info("in between")
+    logging.disable()
     bars.update("reading", 4, 4)
 print_table("title", ("name", "value"), [("a", "1")])
 say("done")
@@ -87,6 +92,7 @@ def on_terminal(more: Mapping[str, str]) -> str:
 def test_a_terminal_gets_what_it_can_show(more: dict[str, str], colours: bool, codes: bool) -> None:
     written = on_terminal(more)
     assert ("a note" in written, "done" in written) == (True, True)
+    assert re.search(r"[\r\n](\x1b\[2K)?\[ +\d\.\d\d s\] in between\r\n", written), written  # a line of its own
     assert (re.search(r"\x1b\[[0-9;]*(3|4|9)\d[;m]", written) is not None) == colours
     assert ("\x1b" in written) == codes
     assert ("4/4" in written) == codes  # a dumb one gets a line every half minute
@@ -98,7 +104,7 @@ def test_no_escape_code_gets_into_a_pipe_whoever_asks_for_colours(name: str) -> 
         [sys.executable, "-c", CODE], capture_output=True, text=True, check=True, env={**os.environ, name: "1"}
     )
     assert "\x1b" not in done.stdout + done.stderr
-    assert done.stderr == "a note\n"
+    assert done.stderr.startswith("a note\n[")
 
 
 def test_quiet_leaves_results_and_errors_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,10 +27,11 @@ class _Told(logging.Handler):
         self._began = time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; above the bar, where there is one."""
+        """Write one line; above the bar, where there is one: that has taken sys.stderr, which click would go round."""
         text = for_terminal(" ".join(record.getMessage().split()))
         try:
-            click.echo(f"[{time.monotonic() - self._began:7.2f} s] {text}", err=True)
+            sys.stderr.write(f"[{time.monotonic() - self._began:7.2f} s] {text}\n")
+            sys.stderr.flush()
         except OSError:  # stderr is gone: the run goes on without
             self.setLevel(logging.CRITICAL + 1)
 
@@ -67,7 +68,7 @@ def _settle(context: click.Context, option: click.Parameter, given: bool) -> Non
     if loudness() not in (Loudness.USUAL, wanted):
         raise click.UsageError("--quiet and --verbose exclude each other; give one of them")
     if wanted is Loudness.VERBOSE and loudness() is not wanted:
-        _tell_all()
+        tell_all()
     settle_loudness(wanted)
 
 
@@ -87,7 +88,7 @@ _VERBOSE = click.Option(
 )
 
 
-def _tell_all() -> None:
+def tell_all() -> None:
     """Begin to tell what modules do, with the versions that do it."""
     root = logging.getLogger("vqa")
     root.addHandler(_Told())
