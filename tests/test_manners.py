@@ -27,7 +27,6 @@ with Bars() as bars:
     bars.update("reading", 1, 4)
     bars.note("a note")
     tell_all()
-    logging.getLogger("vqa.some").info("in between")
     logging.disable()
     bars.update("reading", 4, 4)
 print_table("title", ("name", "value"), [("a", "1")])
@@ -92,7 +91,7 @@ def on_terminal(more: Mapping[str, str]) -> str:
 def test_a_terminal_gets_what_it_can_show(more: dict[str, str], colours: bool, codes: bool) -> None:
     written = on_terminal(more)
     assert ("a note" in written, "done" in written) == (True, True)
-    assert re.search(r"[\r\n](\x1b\[2K)?\[ +\d\.\d\d s\] in between\r\n", written), written  # a line of its own
+    assert re.search(r"[\r\n](\x1b\[2K)?\[ +\d\.\d\d s\] vqa\r\n", written), written  # a line of its own
     assert (re.search(r"\x1b\[[0-9;]*(3|4|9)\d[;m]", written) is not None) == colours
     assert ("\x1b" in written) == codes
     assert ("4/4" in written) == codes  # a dumb one gets a line every half minute
