@@ -92,9 +92,9 @@ def test_each_step_of_the_job_leads_to_the_next(run: Run, steps: Callable[[], li
         "30 videos, 30 with a label; features of 1 models are cached, 0 videos failed\n"
         "1 models are selected, the scorer is trained on 30 videos\n"
     )
-    assert [step.split()[1] for step in steps()] == ["evaluate", "score"]
+    assert [step.split()[1] for step in steps()] == ["evaluate", "score", "report"]
     assert run("evaluate", "--splits", 1, "--top-k", 1, "--no-baselines")[0] == 0
-    assert [step.split()[1] for step in steps()] == ["score"]
+    assert [step.split()[1] for step in steps()] == ["score", "report"]
 
 
 def test_what_is_stale_is_done_anew(run: Run, steps: Callable[[], list[str]], workspace: Path) -> None:
@@ -153,7 +153,7 @@ def test_imported_features_lead_to_an_export(
     run("cache", "import", "t.csv", "--as", "p", "-C", ".")
     run("select", "--top-k", 1)
     run("train", "--cached")
-    assert steps()[-1] == "vqa export scorer.onnx the scorer for other programs; its features are imported"
+    assert steps()[-2] == "vqa export scorer.onnx the scorer for other programs; its features are imported"
     run("cache", "drop", "imported:p")
     assert steps() == ["vqa cache import FILE --as NAME no features are cached yet, and there are no videos"]
 

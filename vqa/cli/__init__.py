@@ -43,6 +43,7 @@ def cli(context: click.Context) -> None:
       vqa select --top-k 4
       vqa train --cached
       vqa evaluate
+      vqa report
       vqa score clip.mp4
     """
     if context.invoked_subcommand is None:

@@ -198,4 +198,5 @@ def _last_steps(state: _State) -> tuple[NextStep, ...]:
         steps.append(NextStep("vqa export scorer.onnx", "the scorer for other programs; its features are imported"))
     else:
         steps.append(NextStep("vqa score VIDEO", "a score, its interval, and what it means"))
+    steps.append(NextStep("vqa report", "all results on one page"))
     return tuple(steps)
