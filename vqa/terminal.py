@@ -16,6 +16,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column, Table
@@ -29,6 +30,7 @@ _log = logging.getLogger(__name__)
 _PIPE_WIDTH = 1000
 _LOG_SECONDS = 30.0
 """In a pipe nobody sees a bar move: a long step says this often in a line how far it is."""
+_NAMES, _LEAST_FOLDED = frozenset({"model", "method"}), 8
 _BAR_WIDTH, _WIDE_ENOUGH = 20, 100
 """Columns of the bar, and those a terminal needs for one beside the words."""
 
@@ -162,7 +164,7 @@ def print_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
-    right: str = "",
+    right: str | Sequence[str] = "",
     spare: Sequence[str] = (),
     usual: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
@@ -172,7 +174,7 @@ def print_table(
         title: The line above it.
         columns: Their names.
         rows: Cells, one for each column.
-        right: Names of columns that are aligned right, divided by spaces.
+        right: Names of columns that are aligned right, divided by spaces where none of them has one itself.
         spare: Columns that a narrow terminal can do without, the first one first.
         usual: Cells, by the name of their column, of which a whole column says nothing and is left out.
     """
@@ -182,14 +184,15 @@ def print_table(
         for place, name in enumerate(columns)
         if name not in usual or any(row[place] != usual[name] for row in cells)
     ]
-    left_out = []
-    table = _table(kept, columns, cells, right)
+    left_out, numbers = [], right.split() if isinstance(right, str) else right
+    table = _table(kept, columns, cells, numbers)
     for name in spare:
-        if console.measure(table, options=console.options.update(width=_PIPE_WIDTH)).minimum <= console.width:
+        if _least_width(table, console) <= console.width:
             break
         kept.remove(name)
         left_out.append(name)
-        table = _table(kept, columns, cells, right)
+        table = _table(kept, columns, cells, numbers)
+    console.width = max(console.width, _folded_width(table))  # rich would leave columns out without a word
     say("")
     say(title)
     if console.is_terminal:
@@ -202,13 +205,30 @@ def print_table(
         say(f"Left out in a narrow terminal: {', '.join(left_out)}; `--json` has all")
 
 
-def _table(kept: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[str]], right: str) -> Table:
+def _least_width(table: Table, console: Console) -> int:
+    """Return the columns of a terminal in which no word, and no cell that is kept whole, is broken."""
+    return console.measure(table, options=console.options.update(width=_PIPE_WIDTH)).minimum
+
+
+def _folded_width(table: Table) -> int:
+    """Return the columns of a terminal below which cells get lost: each has two spaces beside it, and one before."""
+    return sum((column.min_width or 0) + 3 for column in table.columns)
+
+
+def _table(kept: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]) -> Table:
     """Draw a table of some of the columns."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in kept:
-        is_number = name in right.split()
-        whole = is_number or name == "model"  # a number or a name to paste is of no use in two parts
-        table.add_column(for_terminal(name), justify="right" if is_number else "left", no_wrap=whole, overflow="fold")
+        is_number = name in numbers
+        whole = is_number or name in _NAMES  # a number or a name to paste is of no use in two parts
+        longest = max(cell_len(for_terminal(text)) for text in (name, *(row[columns.index(name)] for row in rows)))
+        table.add_column(
+            for_terminal(name),
+            justify="right" if is_number else "left",
+            no_wrap=whole,
+            overflow="fold",
+            min_width=longest if whole else min(longest, _LEAST_FOLDED),
+        )
     for row in rows:
         told = dict(zip(columns, row, strict=True))
         table.add_row(*(Text(for_terminal(told[name])) for name in kept))

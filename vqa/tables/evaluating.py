@@ -20,6 +20,9 @@ _FIGURES = {
     "RMSE fit": "rmse_fitted",
 }
 
+_SPARE = ("RMSE fit", "KROCC", "PLCC fit", "RMSE")
+"""What a narrow terminal can do without, the first one first."""
+
 
 def print_evaluation(report: EvaluationReport) -> None:
     """Print the medians and standard deviations over splits, of ours and of the baselines."""
@@ -31,7 +34,7 @@ def print_evaluation(report: EvaluationReport) -> None:
     share = f"{100 * (1 - report.test_fraction):.0f}/{100 * report.test_fraction:.0f}"
     mark = "LEAKING, contents stand on both sides: " if report.leaking else ""
     title = f"{mark}{len(report.splits)} random {share} splits {by}, {report.videos} videos; {report.selected}"
-    print_table(title, columns, rows, right=" ".join([*_FIGURES, against, "p"]), spare=("RMSE fit", "KROCC"))
+    print_table(title, columns, rows, right=(*_FIGURES, against, "p"), spare=_SPARE)
     say("Median (standard deviation) over the splits' test rows; fit: after the 4-parameter logistic")
     for each in report.contenders:
         say(f"{each.name}: {each.title}")
@@ -72,7 +75,7 @@ def print_crossing(report: CrossReport) -> None:
         f"Trained on {report.training_videos} videos of {report.trained_on}, tested on {report.test_videos} of "
         f"{report.tested_on} ({report.test_part}); {len(report.chosen)} models"
     )
-    print_table(title, columns, rows, right=" ".join(columns[1:]))
+    print_table(title, columns, rows, right=columns[1:])
     say("fit: after the 4-parameter logistic, the only map between the two scales; RMSE on the tested one's")
     say(f"Models: {', '.join(report.chosen)}")
     for each in report.contenders:

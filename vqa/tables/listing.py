@@ -89,6 +89,7 @@ def print_cache(report: CacheReport) -> None:
         (*columns, "weights", "since", "missing"),
         rows,
         right="generation videos segments MB width missing",
+        spare=("weights", "since", "segments", "precision", "width"),
         usual={"generation": "0", "missing": "-"},
     )
     files = dict.fromkeys(source.file for stored in report.candidates for source in stored.sources)
