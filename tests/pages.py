@@ -30,6 +30,7 @@ MANY_ROWS = Table(
     (Column("video"), *(Column(f"a criterion of name {i}", 3) for i in range(9))),
     tuple((f"video-{i}.mp4", *(((i * 7919 + j * 31) % 997) / 997 for j in range(9))) for i in range(40)),
 )
+WIDE = Table("Wide", tuple(Column(f"a column of numbers {i}", 1) for i in range(8)), (tuple(range(8)),))
 FEW = Table("Numbers", (Column("x", 0), Column("y", 1)), ((1, 2.0), (2, 1.0), (3, None)))
 
 
@@ -68,7 +69,7 @@ def heatmap() -> Plot:
     names = [f"bundled:model_of_a_long_name_{i}" for i in range(6)]
     shares = [[round(1 / (1 + abs(i - j)), 2) for j in range(6)] for i in range(6)]
     trace = {"type": "heatmap", "x": names, "y": names, "z": shares, "colorscale": "Cividis"}
-    return Plot("Who says the same", "The brighter a field, the more alike two models are.", {"data": [trace]}, FEW)
+    return Plot("Who says the same", "The brighter a field, the more alike two models are.", {"data": [trace]}, WIDE)
 
 
 def jpeg() -> bytes:

@@ -135,6 +135,12 @@ def test_what_can_not_be_seen_is_shown_by_its_code_but_lines_are_kept():
     assert "one\ntwo" in texts
 
 
+def test_what_stands_between_backticks_is_set_as_code():
+    html = render_page(plain_page(Paragraph("run `vqa <x>` or `y` now"), Paragraph("a `b")))
+    assert "<p>run <code>vqa &lt;x&gt;</code> or <code>y</code> now</p>" in html
+    assert "<p>a `b</p>" in html
+
+
 def test_a_page_without_plots_is_small():
     assert len(render_page(plain_page(Paragraph("Nothing yet")))) < 30_000
 

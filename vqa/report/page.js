@@ -183,8 +183,15 @@ function name(box) {
   others.forEach((svg) => svg.setAttribute("aria-hidden", "true"));
 }
 
+function dataOf(box) {
+  const traces = structuredClone(figures.get(box).data);
+  const tooSmall = box.clientWidth < 480;
+  traces.forEach((trace) => { if (tooSmall && trace.type === "heatmap") delete trace.texttemplate; });
+  return traces;
+}
+
 function draw(box, printing = false) {
-  Plotly.react(box, structuredClone(figures.get(box).data), layoutOf(box, printing), config);
+  Plotly.react(box, dataOf(box), layoutOf(box, printing), config);
   drawnPlots.add(box);
   name(box);
 }
