@@ -58,7 +58,7 @@ def timelines_page(timelines: Sequence[ScoreTimeline], bundle: BundleInfo) -> Pa
     return Page(
         title="Scores along videos",
         subtitle=f"Bundle {bundle.sha256[:12]}, trained on {bundle.videos} videos; features of {models}",
-        warning=bundle.labels,
+        warning=f"The labels are {bundle.labels}." if bundle.labels else "",
         sections=tuple(
             Section(f"video-{number}", each.video, (_plot(each), _worst(each)))
             for number, each in enumerate(timelines, start=1)
@@ -77,11 +77,15 @@ def _plot(each: ScoreTimeline) -> Plot:
     return Plot(
         title=f"Windows of {each.window_seconds:g} s, one every {each.step_seconds:g} s",
         reading=(
-            "Each point is the score of one window of the video, drawn at its middle; where the line falls, the video "
-            "looks worse, and the band says how sure that is."
+            "Each point is the score of one window of the video, drawn at its middle: where the line falls the video "
+            "looks worse, diamonds are the worst moments, and the band is where the ratings of 9 of 10 such videos lie."
         ),
         figure={
-            "data": [*band, {"type": "scatter", "mode": "lines+markers", "name": "score", "x": middles, "y": scores}],
+            "data": [
+                *band,
+                {"type": "scatter", "mode": "lines+markers", "name": "score", "x": middles, "y": scores},
+                _diamonds(each),
+            ],
             "layout": {
                 "xaxis": {"title": {"text": "seconds from the start"}},
                 "yaxis": {"title": {"text": f"score, {each.scale[0]:g} (worst) to {each.scale[1]:g} (best)"}},
@@ -106,6 +110,19 @@ def _line(x: Sequence[float], y: Sequence[float | None], name: str, *, band: boo
     """Return one border of the interval; the second one fills what lies between."""
     line = {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": {"width": 0}}
     return line | ({"fill": "tonexty", "fillcolor": "rgba(120,140,180,0.25)"} if band else {})
+
+
+def _diamonds(each: ScoreTimeline) -> dict[str, Any]:
+    """Return marks of the worst moments."""
+    worst = each.worst()
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "worst",
+        "x": [round((one.begin_seconds + one.end_seconds) / 2, 3) for one in worst],
+        "y": [round(one.score, 3) for one in worst],
+        "marker": {"symbol": "diamond", "size": 11, "color": "#c4622d"},
+    }
 
 
 def _worst(each: ScoreTimeline) -> Table:
