@@ -11,9 +11,8 @@ import numpy as np
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, StoredCandidate
-from vqa.dataset import Dataset, VideoRow
+from vqa.dataset import Dataset
 from vqa.errors import WorkspaceError
-from vqa.escaping import for_terminal
 from vqa.pipeline.features import CachedRows, current_candidates, look_up
 from vqa.pipeline.kept import (
     KeptCrossing,
@@ -171,8 +170,3 @@ def mean_over_splits(rows: Sequence[KeptPrediction]) -> Predicted:
     )
     mos, scores, low, high = means.T
     return Predicted(tuple(by_id), mos, scores, low, high, np.array([len(tested) for tested in by_id.values()]))
-
-
-def path_by_shown_id(rows: Sequence[VideoRow]) -> dict[str, VideoRow]:
-    """Return each row by its id as files of results show it."""
-    return {for_terminal(row.id): row for row in rows}

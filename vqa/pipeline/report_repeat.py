@@ -12,7 +12,7 @@ from vqa.errors import WorkspaceError
 from vqa.files import sha256_of
 from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.report_findings import Findings
-from vqa.records import is_imported
+from vqa.records import IMPORTED, is_imported
 from vqa.report.content import Block, Code, Column, Facts, Paragraph, Table
 from vqa.train.bundle import load_bundle
 from vqa.train.methods import METHODS
@@ -26,9 +26,10 @@ def commands(findings: Findings) -> tuple[Block, ...]:
 
 
 def _lines(findings: Findings, held: list[StoredCandidate]) -> Iterator[str]:
-    for stored in held:
-        for source in dict.fromkeys((each.file, each.sha256) for each in stored.sources):
-            yield f"# {stored.record.name} was imported from {source[0]} (SHA-256 {source[1]})"
+    imports = ((each, _imported_as(stored.record.name)) for stored in held for each in stored.sources)
+    for file, sha256, name in dict.fromkeys((each.file, each.sha256, name) for each, name in imports):
+        yield f"# SHA-256 {sha256}"
+        yield shlex.join(["vqa", "cache", "import", file, "--as", name])
     extracted = [stored.record.name for stored in held if not is_imported(stored.record.name)]
     if extracted:
         yield " \\\n  ".join(["vqa extract", *(f"--models {shlex.quote(name)}" for name in extracted)])
@@ -42,6 +43,11 @@ def _lines(findings: Findings, held: list[StoredCandidate]) -> Iterator[str]:
         methods = "".join(f" --method {each.name}" for each in contenders if each.name in METHODS)
         yield f"vqa evaluate --splits {contenders[0].summary.splits}{methods}"
     yield "vqa report"
+
+
+def _imported_as(candidate: str) -> str:
+    """Return what features were called when they were imported: imported:NAME/SET -> NAME."""
+    return candidate.removeprefix(f"{IMPORTED}:").partition("/")[0]
 
 
 def settings(findings: Findings) -> tuple[Block, ...]:

@@ -1,4 +1,4 @@
-"""The sections of a page of results about predictions: against ratings, in each split, beside baselines, the worst."""
+"""The sections of a page of results about predictions: against ratings, in each split, beside baselines."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from vqa.errors import DegenerateDataError
-from vqa.extract.stills import StillLimits, take_stills
 from vqa.pipeline.evaluation import Contender
 from vqa.pipeline.kept import KeptCrossing
-from vqa.pipeline.report_findings import Findings, path_by_shown_id
-from vqa.report.content import Block, Cell, Column, Facts, Gallery, Paragraph, Picture, Table
-from vqa.report.drawing import digits_for
-from vqa.report.result_figures import Predicted, error_plot, prediction_plot, split_boxes
+from vqa.pipeline.report_findings import Findings
+from vqa.report.content import Block, Cell, Column, Facts, Paragraph, Table
+from vqa.report.result_figures import prediction_plot, split_boxes
 from vqa.train.methods import METHODS
 from vqa.train.metrics import fit_logistic
 
-WORST = 20
 _CURVE_POINTS = 100
 _FIGURES = {
     "SROCC": ("srocc", 3, "rank correlation; 1 is best"),
@@ -161,48 +158,3 @@ def _crossing(crossing: KeptCrossing) -> tuple[Block, ...]:
     )
     note = (Paragraph(f"The labels of {crossing.tested_on} are {crossing.note}."),) if crossing.note else ()
     return Table(caption, columns, rows), *note
-
-
-def errors(findings: Findings) -> tuple[Block, ...]:
-    """Show how errors lie over ratings."""
-    found = findings.predicted
-    return (error_plot(found, found.worst(WORST)),)
-
-
-def worst(findings: Findings) -> tuple[Block, ...]:
-    """Show the videos with the largest errors."""
-    found = findings.predicted
-    rows = found.worst(WORST)
-    pictures = _pictures(findings, [found.ids[row] for row in rows]) if findings.thumbnails else [None] * len(rows)
-    shown = tuple(_picture(found, row, jpeg) for row, jpeg in zip(rows.tolist(), pictures, strict=True))
-    reading = (
-        "The videos whose prediction is furthest from their rating, the worst first: what they have in common is what "
-        "the models do not see."
-    )
-    return (Gallery(f"The {len(rows)} largest errors", reading, shown),)
-
-
-def _picture(found: Predicted, row: int, jpeg: bytes | None) -> Picture:
-    digits = min(digits_for(found.mos), 2)
-    values = {"MOS": found.mos, "predicted": found.scores, "error": found.errors}
-    facts = [(name, f"{value[row]:.{digits}f}") for name, value in values.items()]
-    if np.isfinite([found.low[row], found.high[row]]).all():
-        facts.append(("interval", f"{found.low[row]:.{digits}f} to {found.high[row]:.{digits}f}"))
-    facts.append(("tested in", f"{found.tests[row]} splits"))
-    return Picture(found.ids[row], jpeg, tuple(facts))
-
-
-def _pictures(findings: Findings, ids: Sequence[str]) -> list[bytes | None]:
-    """Take a still picture of each video that has a file."""
-    rows = path_by_shown_id(findings.dataset.rows)
-    paths = {video: rows[video].path for video in ids if video in rows}
-    wanted = {video: path for video, path in paths.items() if path is not None}
-    settings = findings.workspace.extract
-    limits = StillLimits(settings.max_pixels, settings.max_duration_seconds)
-    taken = take_stills(
-        list(wanted.values()),
-        limits,
-        told=lambda done: findings.progress.update("taking pictures", done, len(wanted)),
-    )
-    by_id = dict(zip(wanted, taken, strict=True))
-    return [by_id.get(video) for video in ids]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vqa.errors import VqaError, WorkspaceError
 from vqa.files import write_text
-from vqa.pipeline import report_models, report_overview, report_repeat, report_results
+from vqa.pipeline import report_models, report_overview, report_repeat, report_results, report_worst
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.report_findings import Findings
 from vqa.report.content import Block, Page, Paragraph, Section
@@ -41,7 +41,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Part, ...]], ...] = (
         "Results in each split",
         (report_results.per_split, report_results.ablation, report_results.crossings),
     ),
-    ("errors", "Largest errors", (report_results.errors, report_results.worst)),
+    ("errors", "Largest errors", (report_worst.errors, report_worst.worst)),
     ("cost", "Time and room", (report_models.costs,)),
     (
         "repeat",

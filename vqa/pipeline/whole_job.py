@@ -61,7 +61,7 @@ def run_workspace(
         extraction = extract_features(folder, models, overrides=overrides, progress=progress)
     progress.update("selecting", 0, 1)
     selection = rank_models(folder, top_k=top_k)
-    progress.update("training", 0, 1)
+    progress.update("selecting", 1, 1)
     training = train_regressor(folder, cached=True, progress=progress)
     evaluation = evaluate_workspace(folder, splits=splits, top_k=top_k, progress=progress)
     page = build_report(folder, progress=progress)

@@ -120,7 +120,8 @@ def feature_map(
         "text": shorts(ids),
         "hovertemplate": "%{text}<br>MOS %{marker.color}<extra></extra>",
         "marker": {
-            **dots(len(ids)),
+            "size": dots(len(ids))["size"],
+            "line": EDGE,
             "color": scores,
             "colorscale": COLOURS,
             "cmin": low,
@@ -134,7 +135,7 @@ def feature_map(
         name if dbi is None else f"{name}: DBI {dbi:.2f}",
         "Each dot is a video, and videos that look alike to the model lie together; the model sees quality well where "
         "dark dots (bad) and bright ones (good) lie apart, and the smaller its DBI the better.",
-        {"data": [trace], "layout": {"xaxis": bare, "yaxis": bare, "showlegend": False}},
+        {"data": [trace], "layout": {"xaxis": bare, "yaxis": bare, "margin": dict.fromkeys("lrtb", 8)}},
         Table(f"Where the videos lie by {name}", columns, tuple(zip(ids, scores, across, down, strict=True))),
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.report.content import Column, Plot, Table
-from vqa.report.drawing import digits_for, dots, numbers, shorts, titled
+from vqa.report.drawing import EDGE, digits_for, dots, numbers, shorts, titled
 
 _PARTS = 5
 """Of the MOS range, for the mean error in each."""
@@ -127,7 +127,16 @@ def error_plot(found: Predicted, worst: NDArray[np.intp]) -> Plot:
         "Errors over ratings",
         "A dot above the line of 0 was predicted too good, one below it too bad; errors without a pattern around 0 are "
         "what is hoped for, while a slope means that scores keep too close to the middle.",
-        {"data": traces, "layout": {"xaxis": titled("MOS"), "yaxis": titled("predicted minus MOS")}},
+        {
+            "data": traces,
+            "layout": {
+                "xaxis": titled("MOS"),
+                "yaxis": titled("predicted minus MOS", zeroline=False),
+                "shapes": [
+                    {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": EDGE | {"width": 2}}
+                ],
+            },
+        },
         _parts_table(found, digits),
     )
 
