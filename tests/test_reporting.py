@@ -34,7 +34,7 @@ def job(tmp_path_factory):
         file.write("broken,50,c4\n")
     settings = vqa.DatasetSettings(videos=str(folder / "clips"), labels=str(labels), scale=(0, 100), note=NOTE)
     vqa.init_workspace(folder / "w", settings)
-    return run_workspace(folder / "w", ("classic:siti", "classic:nss"), top_k=2, splits=2)
+    return run_workspace(folder / "w", ("classic:siti", "classic:nss"), top_k=2, splits=5)
 
 
 def imported(folder: Path, ids=None) -> Path:
@@ -137,7 +137,7 @@ def test_hashes_and_commands_repeat_the_job(job, page):
     assert commands[-4:] == [
         "vqa select --top-k 2 --criterion dbi",
         "vqa train --cached",
-        "vqa evaluate --splits 2 --method blend",
+        "vqa evaluate --splits 5 --method blend",
         "vqa report",
     ]
 
