@@ -83,7 +83,7 @@ def test_a_broken_video_makes_the_whole_job_incomplete_and_stands_with_its_reaso
     ((reason, stage, videos, models, such_as),) = table.rows
     assert (stage, videos, models, such_as) == ("decode", 1, "all", "broken")
     assert reason == job.extraction.failures[0].reason
-    assert "1 videos failed" in text_of(page, "overview")
+    assert "Videos that failed: 1." in text_of(page, "overview")
 
 
 def test_candidates_and_maps_have_the_figures_of_the_selection(job, page):

@@ -102,7 +102,7 @@ def failures(findings: Findings) -> tuple[Block, ...]:
     )
     more = f"; the first {_MOST_REASONS} of {len(grouped)} reasons" if len(grouped) > _MOST_REASONS else ""
     return (
-        Paragraph(f"{videos} videos failed; they are left out, and `vqa extract --retry-failed` tries them again."),
+        Paragraph(f"Videos that failed: {videos}. They are left out; `vqa extract --retry-failed` tries them again."),
         Table(f"What failed, and why{more}", columns, tuple(grouped[:_MOST_REASONS])),
     )
 

@@ -106,7 +106,7 @@ def _paired(contenders: Sequence[Contender]) -> tuple[Table, ...]:
         Column("better in", 0, "splits in which the first is above"),
         Column("of", 0, "splits"),
         Column("median difference", 4, "in SROCC, first minus other"),
-        Column("p", 4, "Wilcoxon's signed-rank test; splits share videos, so take it as a lower bound"),
+        Column("p", 6, "Wilcoxon's signed-rank test; splits share videos, so take it as a lower bound"),
     )
     rows = tuple(
         (each.name, each.paired.better, each.paired.splits, each.paired.median_difference, each.paired.p_value)
@@ -126,14 +126,14 @@ def ablation(findings: Findings) -> tuple[Block, ...]:
     columns = (
         Column("method"),
         Column("SROCC", 3, "median over the splits"),
-        Column("less than the first", 4, "median difference in SROCC on the same splits"),
+        Column("first minus this", 4, "median difference in SROCC on the same splits; above 0: the first is better"),
         Column("what it is"),
     )
     rows = tuple(
         (each.name, each.summary.median.srocc, each.paired.median_difference if each.paired else None, each.title)
         for each in ours
     )
-    return (Table("What is lost without parts of the method (ablation)", columns, rows),)
+    return (Table("Ablation: methods of ours on the same splits, the first with all its parts", columns, rows),)
 
 
 def crossings(findings: Findings) -> tuple[Block, ...]:

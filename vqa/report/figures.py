@@ -14,6 +14,8 @@ from vqa.report.drawing import COLOURS, EDGE, digits_for, dots, numbers, shorts,
 
 _BARS = 24
 """A multiple of six, so that bars end where six clusters of equal width do."""
+_FEW_VIDEOS = 8
+"""Of so many in the highest bar, each has a line of its own: between two there is nothing."""
 _MOST_LABELLED = 12
 """Models whose similarity is written into its field; of more it would not fit."""
 _MOST_PAIRS = 500
@@ -62,7 +64,7 @@ def rating_histogram(mos: NDArray[np.float64], *, borders: Sequence[float]) -> P
         "barmode": "stack",
         "showlegend": False,
         "xaxis": titled("MOS"),
-        "yaxis": titled("videos"),
+        "yaxis": titled("videos", **({"dtick": 1} if max(map(max, counts)) <= _FEW_VIDEOS else {})),
         "shapes": lines,
     }
     parts = "; dotted lines part the clusters of like rating that models are compared by" if len(inner) else ""
