@@ -126,7 +126,7 @@ def test_numbers_sort_by_more_digits_than_are_shown():
 
 def test_a_long_id_is_cut_and_whole_in_its_title(reading):
     assert pages.LONG_ID in reading.all("title")
-    assert f"{'a' * 50}…{'z' * 25}" in reading.texts
+    assert f"{'a' * 100}…{'z' * 40}" in reading.texts
 
 
 def test_what_can_not_be_seen_is_shown_by_its_code_but_lines_are_kept():

@@ -17,7 +17,7 @@ from vqa.escaping import for_terminal
 from vqa.report.content import Block, Cell, Code, Facts, Gallery, Page, Paragraph, Plot, Section, Table
 from vqa.report.figure_json import figure_json
 
-LONGEST_TEXT = 80
+LONGEST_TEXT = 160
 """Characters of a cell or a caption; what is longer is cut in its middle, the whole is its title."""
 
 FIRST_SCRIPT = 'document.documentElement.classList.add("scripted")'
@@ -138,7 +138,7 @@ def _sort_key(cell: Cell, digits: int | None) -> str:
 def _cut(text: str) -> str:
     if len(text) <= LONGEST_TEXT:
         return text
-    return f"{text[:50]}…{text[-25:]}"
+    return f"{text[:100]}…{text[-40:]}"
 
 
 def _data_uri(jpeg: bytes) -> str:
