@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from importlib.metadata import version as version_of
@@ -38,7 +39,7 @@ myst_substitutions = {
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-nitpick_ignore_regex = [(r"py:.*", r"(?!vqa\.).*"), (r"py:.*", r"vqa\.(.*\.)?_.*")]
+nitpick_ignore_regex = [(r"py:.*", r"(?!vqa\.).*"), (r"py:.*", r"vqa\.(.*\.)?_.*|vqa\.pipeline\.gathering\..*")]
 
 html_theme = "furo"
 html_title = "vqa"
@@ -73,12 +74,15 @@ def _read_docstring(app: Sphinx, what: str, name: str, value: object, options: o
 
 
 def _show_examples(app: Sphinx, context: object, lines: list[str]) -> None:
-    """Set the lines of a command's help that are not to be wrapped, a heading and examples, as a block of code."""
-    kept: list[str] = []
-    for line in lines:
-        heading, example = re.fullmatch(r"\| (\S.*)", line), re.fullmatch(r"\|   (\S.*)", line)
-        kept += [heading[1], "", ".. code-block:: text", ""] if heading else [f"   {example[1]}"] if example else [line]
-    lines[:] = kept
+    """Set the lines of a command's help that are not to be wrapped as a block of code, their heading above it."""
+    shown: list[str] = []
+    for is_block, part in itertools.groupby(lines, key=lambda line: line.startswith("| ")):
+        block = [line.removeprefix("| ") for line in part]
+        if is_block:
+            heading = [block.pop(0), ""] if block[0].endswith(":") else []
+            block = [*heading, ".. code-block:: text", "", *(f"   {line.removeprefix('  ')}" for line in block), ""]
+        shown += block
+    lines[:] = shown
 
 
 def setup(app: Sphinx) -> None:

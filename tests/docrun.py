@@ -16,7 +16,6 @@ from pathlib import Path
 
 import click
 import pytest
-from docworld import make_quick
 
 from vqa.cli import cli, main
 
@@ -77,6 +76,10 @@ def run(line: str, shim: Path) -> Ran:
     for long, short in SHORTER.items():
         line = line.replace(long, short)
     command, _, file = line.partition(" > ")
+    source, pipe, sink = command.rpartition(" | ")
+    if pipe and sink.startswith("vqa "):
+        given = _run_in_shell(source, shim)
+        return _run_here(shlex.split(sink), {}, stdin=given.out) if given.status == 0 else given
     settings, words = _part(shlex.split(command, comments=True))
     if _SHELL.search(re.sub(r"'[^']*'|#.*", "", command)) or words[0] not in ("vqa", "cd"):
         return _run_in_shell(line, shim)
@@ -86,15 +89,14 @@ def run(line: str, shim: Path) -> Ran:
     ran = _run_here(words, settings)
     if file:
         Path(file).write_text(ran.out, encoding="utf-8")
-    for made in Path().glob("*/vqa.toml"):
-        make_quick(made.parent)
     return ran
 
 
-def _run_here(words: list[str], settings: dict[str, str]) -> Ran:
+def _run_here(words: list[str], settings: dict[str, str], *, stdin: str = "") -> Ran:
     out, err, status = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", words)
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         for name, value in settings.items():
             patch.setenv(name, value)
         try:
@@ -118,8 +120,9 @@ def make_shim(folder: Path) -> Path:
     program = folder / "vqa"
     paths = [str(Path(__file__).parent), str(ROOT)]
     program.write_text(
-        f"#!{sys.executable}\nimport sys\n\nsys.path[:0] = {paths!r}\nif __name__ == '__main__':\n"
-        "    import standins\n    from vqa.cli import main\n\n    standins.install()\n    main()\n",
+        f"#!{sys.executable}\nimport os, sys\n\nsys.path[:0] = {paths!r}\nif __name__ == '__main__':\n"
+        "    if '_VQA_COMPLETE' not in os.environ:\n        import standins\n\n        standins.install()\n"
+        "    from vqa.cli import main\n\n    main()\n",
         encoding="utf-8",
     )
     program.chmod(0o755)

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from media import write_video
 from numpy.typing import NDArray
 
 import vqa
+from vqa.pipeline import setting_up, transferring
 from vqa.pipeline.demonstration import label_note
+from vqa.workspace import Workspace, write_workspace
 
 CONTENTS = ("pagoda", "bunny", "city", "bikes", "parrot", "rocket")
 OTHERS = ("harbour", "market", "forest")
@@ -26,6 +29,7 @@ def make_world(folder: Path) -> Path:
 
     clips/, ratings.csv     30 clips, opinions of 1 to 5 and the scene that each shows
     new-clip.mp4, new.mp4   two that were not rated
+    my-workspace/           a scorer alone
     vqa-demo/               the same clips, with labels of 0 to 100
     livevqc/                15 other clips
     konvid1k.npz            five feature sets of 40 videos, with MOS
@@ -40,6 +44,8 @@ def make_world(folder: Path) -> Path:
     _write_labels(folder / "livevqc" / "labels.csv", others, header=("id", "mos", "group"), scale=(0, 100))
     _write_features(folder / "konvid1k.npz")
     _finish(folder, videos="clips", labels="ratings.csv", scale=(1, 5))
+    (folder / "my-workspace").mkdir()
+    shutil.copy(folder / "scorer.vqa", folder / "my-workspace")
     shutil.copytree(folder / "cache", folder / "vqa-demo" / "cache")
     _finish(folder / "vqa-demo", videos="clips", labels="labels.csv", scale=(0, 100), note=label_note("VMAF"))
     _finish(folder / "livevqc", videos="Video", labels="labels.csv", scale=(0, 100))
@@ -55,20 +61,26 @@ def copy_world(world: Path, folder: Path) -> Path:
     return copy
 
 
-def make_quick(workspace: Path) -> None:
-    """Have a workspace train and evaluate with few splits and epochs."""
-    file = workspace / "vqa.toml"
+def write_quick_workspace(workspace: Workspace) -> Path:
+    """Write a workspace's vqa.toml, but for few splits and epochs."""
+    file = write_workspace(workspace)
     text = file.read_text(encoding="utf-8")
     for slow, quick in QUICK.items():
         text = text.replace(slow, quick)
     file.write_text(text, encoding="utf-8")
+    return file
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Have every workspace that is made from now on be a quick one."""
+    for module in (setting_up, transferring):
+        patch.setattr(module, "write_workspace", write_quick_workspace)
 
 
 def _finish(folder: Path, *, videos: str, labels: str, scale: tuple[int, int], note: str = "") -> None:
     """Do the whole job in a folder."""
     paths = {"videos": str(folder / videos), "labels": str(folder / labels)}
     vqa.init_workspace(folder, vqa.DatasetSettings(**paths, scale=(float(scale[0]), float(scale[1])), note=note))
-    make_quick(folder)
     vqa.extract_features(folder, ["bundled"])
     vqa.rank_models(folder, top_k=4)
     vqa.train_regressor(folder, cached=True)

@@ -15,7 +15,7 @@ import docpages
 import docrun
 import pytest
 import standins
-from docworld import copy_world, make_world
+from docworld import copy_world, hurry, make_world
 from sybil import Example
 
 CHECKER = doctest.OutputChecker()
@@ -25,7 +25,9 @@ ELLIPSIS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     real = standins.install()
-    yield make_world(tmp_path_factory.mktemp("world"))
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        yield make_world(tmp_path_factory.mktemp("world"))
     for name, backend in real.items():
         standins.put(name, backend)
 
