@@ -43,6 +43,8 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!vqa\.).*"), (r"py:.*", r"vqa\.(.*\.)?_.*
 
 html_theme = "furo"
 html_title = "vqa"
+html_static_path = ["_static"]
+html_css_files = ["vqa.css"]
 html_copy_source = False
 html_show_sourcelink = False
 
