@@ -9,6 +9,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
@@ -87,9 +88,17 @@ def _show_examples(app: Sphinx, context: object, lines: list[str]) -> None:
     lines[:] = shown
 
 
+def _set_dashes(app: Sphinx, doctree: nodes.document) -> None:
+    """Set the dash between a parameter and its meaning; all other hyphens are meant, `--models` above all."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text.astext() == " -- ":
+            text.parent.replace(text, nodes.Text(" \u2013 "))
+
+
 def setup(app: Sphinx) -> None:
     """Have links out of docs/ lead to the pages built from what lies there, and docstrings read as we write them."""
     app.connect("source-read", _lead_to_built_pages)
     app.connect("include-read", lambda app, path, page, source: _lead_to_built_pages(app, page, source))
     app.connect("autodoc-process-docstring", _read_docstring)
+    app.connect("doctree-read", _set_dashes)
     app.connect("sphinx-click-process-description", _show_examples)

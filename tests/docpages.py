@@ -83,7 +83,7 @@ def commands_of(source: str) -> list[str]:
     return [line for line in source.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
 
 
-def sessions_of(source: str) -> list[tuple[str, str]]:
+def shown_commands(source: str) -> list[tuple[str, str]]:
     """Return the commands of a ```console block, each with the output that is shown."""
     parts = re.split(r"^\$ ", source, flags=re.MULTILINE)[1:]
     return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts]

@@ -59,7 +59,7 @@ class Runner:
 
     def console(self, example: Example) -> str | None:
         self.blocks += 1
-        return self._commands(example, docpages.sessions_of(example.parsed))
+        return self._commands(example, docpages.shown_commands(example.parsed))
 
     def _commands(self, example: Example, lines: list[tuple[str, str]]) -> str | None:
         if not lines:
