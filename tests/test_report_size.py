@@ -34,6 +34,8 @@ def write_results(results, ids, mos):
         "groups": 0,
         "by_content": False,
         "selected": "all 4 models",
+        "criterion": "dbi",
+        "top_k": 0,
         "left_out": {},
         "interval": {"coverage": 0.9, "covered": 0.9},
         "methods": {name: {"title": name} for name in METHODS},

@@ -136,8 +136,8 @@ def test_hashes_and_commands_repeat_the_job(job, page):
     commands = section_of(page, "repeat")[1].text.splitlines()
     assert commands[-4:] == [
         "vqa select --top-k 2 --criterion dbi",
-        "vqa train --cached",
-        "vqa evaluate --splits 5 --method blend",
+        "vqa train --cached --method blend",
+        "vqa evaluate --splits 5 --top-k all --criterion dbi --method blend",
         "vqa report",
     ]
 

@@ -68,6 +68,10 @@ class EvaluationReport:
     """Whether contents are known, and one may stand on both sides of a split."""
     selected: str
     """How models were chosen, in words."""
+    criterion: str
+    """What they were ranked by."""
+    top_k: int
+    """Most that were chosen in a split, 0 for all."""
     left_out: Mapping[str, str]
     """Candidates that could not be used, with the reason."""
     test_fraction: float
@@ -149,6 +153,8 @@ def evaluate_workspace(
         by_content=by_content,
         leaking=leaking,
         selected=_in_words(rounds),
+        criterion=rounds[0].ranking.criterion,
+        top_k=0 if _all_chosen(rounds) else _most_chosen(rounds),
         left_out={**ranked.left_out, **refused},
         test_fraction=settings.test_fraction,
         coverage=DEFAULT_COVERAGE,
@@ -218,10 +224,17 @@ def _choose(
 def _in_words(rounds: Sequence[Round]) -> str:
     fewest, most = (function(len(each.usable) for each in rounds) for function in (min, max))
     candidates = f"{most}" if fewest == most else f"{fewest} to {most}"
-    if all(len(each.chosen) == len(each.usable) for each in rounds):
+    if _all_chosen(rounds):
         return f"all {candidates} models"
-    count = max(len(each.chosen) for each in rounds)
-    return f"{count} of {candidates} models chosen in each split by {rounds[0].ranking.criterion}"
+    return f"{_most_chosen(rounds)} of {candidates} models chosen in each split by {rounds[0].ranking.criterion}"
+
+
+def _all_chosen(rounds: Sequence[Round]) -> bool:
+    return all(len(each.chosen) == len(each.usable) for each in rounds)
+
+
+def _most_chosen(rounds: Sequence[Round]) -> int:
+    return max(len(each.chosen) for each in rounds)
 
 
 def _results(

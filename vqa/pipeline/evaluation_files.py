@@ -28,6 +28,8 @@ def write_evaluation(report: EvaluationReport, data_hash: str) -> None:
         "by_content": report.by_content,
         "leaking": report.leaking,
         "selected": report.selected,
+        "criterion": report.criterion,
+        "top_k": report.top_k,
         "left_out": dict(report.left_out),
         "interval": {"coverage": report.coverage, "covered": report.covered},
         "methods": {

@@ -35,6 +35,7 @@ class KeptSelection:
     """What `selection.json` says, as far as a page shows it."""
 
     criterion: str
+    budget_ms: float | None
     rows: tuple[SelectionRow, ...]
     """Best first."""
     cka: NDArray[np.float64]
@@ -52,6 +53,10 @@ class KeptEvaluation:
 
     contenders: tuple[Contender, ...]
     selected: str
+    """How models were chosen, in words."""
+    criterion: str
+    top_k: int
+    """Most that were chosen in a split, 0 for all."""
     by_content: bool
     groups: int
     coverage: float
@@ -140,6 +145,7 @@ def _selection(file: Path) -> KeptSelection:
         raise ValueError("the similarities do not fit the rows")
     return KeptSelection(
         criterion=_text(document["criterion"]),
+        budget_ms=None if document["budget_ms"] is None else _number(document["budget_ms"]),
         rows=rows,
         cka=cka,
         videos=int(_number(document["videos"])),
@@ -172,6 +178,8 @@ def _evaluation(file: Path, metrics_file: Path) -> KeptEvaluation:
     return KeptEvaluation(
         contenders=tuple(_contender(name, titles[name], values, first) for name, values in metrics.items()),
         selected=_text(document["selected"]),
+        criterion=_text(document["criterion"]),
+        top_k=int(_number(document["top_k"])),
         by_content=bool(document["by_content"]),
         groups=int(_number(document["groups"])),
         coverage=_number(interval["coverage"]),

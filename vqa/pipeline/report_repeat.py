@@ -11,10 +11,12 @@ from vqa.cache.store import StoredCandidate
 from vqa.errors import WorkspaceError
 from vqa.files import sha256_of
 from vqa.pipeline.candidates import library_versions
+from vqa.pipeline.kept import KeptEvaluation, KeptSelection
 from vqa.pipeline.report_findings import Findings
 from vqa.records import IMPORTED, is_imported
 from vqa.report.content import Block, Code, Column, Facts, Paragraph, Table
 from vqa.train.bundle import load_bundle
+from vqa.train.header import read_header
 from vqa.train.methods import METHODS
 from vqa.workspace import FILE_NAME
 
@@ -34,15 +36,31 @@ def _lines(findings: Findings, held: list[StoredCandidate]) -> Iterator[str]:
     if extracted:
         yield " \\\n  ".join(["vqa extract", *(f"--models {shlex.quote(name)}" for name in extracted)])
     if findings.workspace.selection_file.is_file():
-        chosen = sum(row.selected for row in findings.selection.rows)
-        yield f"vqa select --top-k {chosen} --criterion {findings.selection.criterion}"
+        yield _select(findings.selection)
     if findings.workspace.bundle_file.is_file():
-        yield "vqa train --cached"
+        yield _train(findings.workspace.bundle_file)
     if (findings.workspace.results_dir / "evaluation.json").is_file():
-        contenders = findings.evaluation.contenders
-        methods = "".join(f" --method {each.name}" for each in contenders if each.name in METHODS)
-        yield f"vqa evaluate --splits {contenders[0].summary.splits}{methods}"
+        yield _evaluate(findings.evaluation)
     yield "vqa report"
+
+
+def _select(selection: KeptSelection) -> str:
+    chosen = sum(row.selected for row in selection.rows)
+    budget = [] if selection.budget_ms is None else ["--budget-ms", f"{selection.budget_ms:g}"]
+    return shlex.join(["vqa", "select", "--top-k", str(chosen), "--criterion", selection.criterion, *budget])
+
+
+def _train(file: Path) -> str:
+    method = read_header(file).get("method")
+    name = method.get("name") if isinstance(method, dict) else None
+    return shlex.join(["vqa", "train", "--cached", *(["--method", name] if isinstance(name, str) else [])])
+
+
+def _evaluate(evaluation: KeptEvaluation) -> str:
+    methods = [name for each in evaluation.contenders if each.name in METHODS for name in ("--method", each.name)]
+    splits, top_k = str(evaluation.contenders[0].summary.splits), str(evaluation.top_k or "all")
+    command = ["vqa", "evaluate", "--splits", splits, "--top-k", top_k, "--criterion", evaluation.criterion, *methods]
+    return shlex.join(command if len(evaluation.contenders) > len(methods) // 2 else [*command, "--no-baselines"])
 
 
 def _imported_as(candidate: str) -> str:

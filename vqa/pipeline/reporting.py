@@ -71,7 +71,7 @@ class PageReport:
 
 
 def build_report(
-    folder: Path, file: Path | None = None, *, thumbnails: bool = True, progress: Progress = SILENT
+    folder: str | Path, file: str | Path | None = None, *, thumbnails: bool = True, progress: Progress = SILENT
 ) -> PageReport:
     """Write one self-contained HTML page of all that is known of a workspace.
 
@@ -89,7 +89,7 @@ def build_report(
         CacheError: the cache holds no features yet, or can't be read.
     """
     workspace = open_workspace(folder)
-    target = file or workspace.results_dir / DEFAULT_NAME
+    target = workspace.results_dir / DEFAULT_NAME if file is None else Path(file)
     _check_target(target)
     findings = Findings(workspace, thumbnails=thumbnails, progress=progress)
     _ = findings.candidates

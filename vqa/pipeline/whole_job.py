@@ -35,7 +35,7 @@ class RunReport:
 
 
 def run_workspace(
-    folder: Path,
+    folder: str | Path,
     models: Sequence[str] = ("all",),
     *,
     top_k: int | None = None,
