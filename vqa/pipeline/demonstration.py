@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from vqa.demo.clips import DemoClips, make_demo_clips
-from vqa.pipeline.evaluation import EvaluationReport, evaluate_workspace
-from vqa.pipeline.extraction import ExtractionReport, extract_features
+from vqa.pipeline.evaluation import EvaluationReport
 from vqa.pipeline.progress import SILENT, Progress
-from vqa.pipeline.ranking import Selection, rank_models
 from vqa.pipeline.setting_up import init_workspace
-from vqa.pipeline.training import TrainingReport, train_regressor
+from vqa.pipeline.whole_job import RunReport, run_workspace
 from vqa.workspace import DatasetSettings
 
 
@@ -34,10 +32,7 @@ class DemoReport:
 
     folder: Path
     clips: DemoClips
-    extraction: ExtractionReport
-    selection: Selection
-    training: TrainingReport
-    evaluation: EvaluationReport
+    results: RunReport
     order: ContentOrder
 
 
@@ -65,12 +60,8 @@ def run_demo(folder: Path, *, progress: Progress = SILENT) -> DemoReport:
             note=label_note(clips.metric),
         )
         init_workspace(folder, settings)
-    extraction = extract_features(folder, progress=progress)
-    selection = rank_models(folder)
-    training = train_regressor(folder, cached=True, progress=progress)
-    evaluation = evaluate_workspace(folder, progress=progress)
-    order = order_of_contents(evaluation, clips)
-    return DemoReport(folder, clips, extraction, selection, training, evaluation, order)
+    results = run_workspace(folder, progress=progress)
+    return DemoReport(folder, clips, results, order_of_contents(results.evaluation, clips))
 
 
 def order_of_contents(evaluation: EvaluationReport, clips: DemoClips) -> ContentOrder:

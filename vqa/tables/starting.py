@@ -68,10 +68,13 @@ def print_doctor(report: MachineReport) -> None:
 
 def print_demo(report: DemoReport) -> None:
     """Print the demonstration's results and what to try next."""
-    print_extraction(report.extraction)
-    print_selection(report.selection)
-    print_training(report.training)
-    print_evaluation(report.evaluation)
+    results = report.results
+    if results.extraction is not None:
+        print_extraction(results.extraction)
+    print_selection(results.selection)
+    print_training(results.training)
+    print_evaluation(results.evaluation)
+    say(f"All of it on one page: {results.page.file}")
     order = report.order
     tested = len(order.right) + len(order.wrong)
     say(
@@ -89,7 +92,7 @@ def print_demo(report: DemoReport) -> None:
     example = report.clips.lightest[report.clips.contents[0]]
     folder = report.folder
     say("Try next:")
-    say(f"  vqa score {report.clips.clips_dir / example}.mp4 --model {report.training.bundle}")
+    say(f"  vqa score {report.clips.clips_dir / example}.mp4 --model {results.training.bundle}")
     say(f"  vqa extract -C {folder} --models all        (decodes nothing: all is cached)")
     say(f"  vqa models -C {folder} --pool hub           (more backbones; name one in {folder / 'vqa.toml'})")
     say("  vqa init my-videos --videos DIR --labels FILE")
