@@ -17,6 +17,7 @@ from vqa.extract.items import Span
 from vqa.extract.looking import DecodedVideo
 from vqa.extract.spec import Candidate, NativeInput
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline, read_timeline
+from vqa.extract.video import Passage
 from vqa.files import Downloads
 from vqa.rlimits import limit_cpu, limit_files, limit_memory
 
@@ -60,17 +61,18 @@ class _Worker:
     measures: dict[Candidate, nn.Module]
     limits: WorkerLimits
     slots: dict[str, SharedMemory]
-    timelines: dict[tuple[Path, Stamp], Timeline] = field(default_factory=dict)
+    parted: dict[tuple[Path, Stamp], tuple[Timeline, Passage]] = field(default_factory=dict)
     """Of the video that was looked at in parts last."""
 
-    def timeline(self, path: Path) -> Timeline:
-        """Return a video's timeline, which is read once for all its parts."""
+    def open_parts(self, path: Path) -> tuple[Timeline, Passage]:
+        """Return a video's timeline, which is read once for all its parts, and where decoding of it was left."""
         here = (path, read_stamp(path))
-        if here not in self.timelines:
+        if here not in self.parted:
+            self.parted = {}
             limits = self.limits
             found = read_timeline(path, max_pixels=limits.max_pixels, max_seconds=limits.max_duration_seconds)
-            self.timelines = {here: found}
-        return self.timelines[here]
+            self.parted = {here: (found, Passage())}
+        return self.parted[here]
 
 
 _worker: list[_Worker] = []
@@ -112,13 +114,15 @@ def decode_into(
     if name not in worker.slots:
         worker.slots[name] = SharedMemory(name)
     try:
+        timeline, passage = worker.open_parts(path) if spans else (None, None)
         return decode_video(
             path,
             [worker.candidates[index] for index in models],
             worker.measures,
             mapped(worker.slots[name]),
             spans=spans,
-            timeline=worker.timeline(path) if spans else None,
+            timeline=timeline,
+            passage=passage,
             max_pixels=worker.limits.max_pixels,
             max_seconds=worker.limits.max_duration_seconds,
             threads=worker.limits.threads,

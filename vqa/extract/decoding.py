@@ -15,7 +15,7 @@ from vqa.errors import VideoError
 from vqa.extract.items import Span, find_items
 from vqa.extract.looking import DecodedVideo, look_at, wanted_frames
 from vqa.extract.spec import Candidate
-from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS, Timeline, decode_frames, read_timeline
+from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS, Passage, Timeline, decode_frames, read_timeline
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def decode_video(
     *,
     spans: Sequence[Span] = (),
     timeline: Timeline | None = None,
+    passage: Passage | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_seconds: float = DEFAULT_MAX_SECONDS,
     threads: int = 1,
@@ -87,6 +88,7 @@ def decode_video(
         buffer: At least `bytes_needed(candidates)` bytes for each span.
         spans: Parts of the video to look at; none for all of it.
         timeline: What `read_timeline` said of it, where that is known.
+        passage: Where decoding of it was left, if it is looked at in parts.
         max_pixels: Larger frames are refused.
         max_seconds: Videos that last longer are refused.
         threads: Of the codec.
@@ -102,7 +104,7 @@ def decode_video(
     times, end = timeline.pts_seconds, timeline.end_seconds
     items = [find_items(times, end, candidate, spans) for candidate in candidates]
     union = wanted_frames(items)
-    frames = decode_frames(path, timeline, union, threads=threads, max_pixels=max_pixels)
+    frames = decode_frames(path, timeline, union, threads=threads, max_pixels=max_pixels, passage=passage)
     blocks, inputs = look_at(frames, candidates, items, measures, buffer)
     checked_stamp(path, stamp)
     return DecodedVideo(blocks, inputs, len(union), time.perf_counter() - started)

@@ -1,8 +1,9 @@
-"""How long a video lasts, read in a process of its own: its packets are parsed, whatever they are."""
+"""What to know of a video before its parts are looked at, read apart: its packets are parsed, whatever they are."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from vqa.apart import UnreadableError, hold_reader, read_apart
@@ -11,8 +12,18 @@ from vqa.errors import VideoError
 _SPARE_SECONDS = 30
 
 
-def video_seconds(path: Path, *, max_pixels: int, max_seconds: float, memory_bytes: int, patience: float) -> float:
-    """Return how long a video lasts, in seconds, by the times of its frames.
+@dataclass(frozen=True)
+class Extent:
+    """What has to be known of a video before it is looked at in parts."""
+
+    seconds: float
+    """How long it lasts, by the times of its frames."""
+    jumps: bool
+    """Whether decoding may begin amid it; else each part is reached from the start."""
+
+
+def read_extent(path: Path, *, max_pixels: int, max_seconds: float, memory_bytes: int, patience: float) -> Extent:
+    """Return how long a video lasts, and whether its parts can be decoded by themselves.
 
     Args:
         path: The video file.
@@ -26,9 +37,10 @@ def video_seconds(path: Path, *, max_pixels: int, max_seconds: float, memory_byt
     """
     arguments = (str(path), str(max_pixels), repr(max_seconds), str(memory_bytes), str(int(patience)))
     try:
-        return float(read_apart(__name__, *arguments, seconds=int(patience) + _SPARE_SECONDS))
+        seconds, jumps = read_apart(__name__, *arguments, seconds=int(patience) + _SPARE_SECONDS).split()
     except UnreadableError as error:
         raise VideoError(str(error)) from error
+    return Extent(float(seconds), jumps == str(True))
 
 
 def _main() -> None:
@@ -40,7 +52,7 @@ def _main() -> None:
         timeline = read_timeline(Path(path), max_pixels=int(max_pixels), max_seconds=float(max_seconds))
     except VideoError as error:
         sys.exit(str(error))
-    sys.stdout.write(repr(timeline.end_seconds))
+    sys.stdout.write(f"{timeline.end_seconds!r} {timeline.jumps}")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,11 @@ class Timeline:
         """Duration in seconds."""
         return float((self.end - int(self.pts[0])) * self.time_base)
 
+    @property
+    def jumps(self) -> bool:
+        """Whether decoding may begin anywhere but at the start."""
+        return bool((self.keys > 0).any())
+
 
 def read_timeline(
     path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_seconds: float = DEFAULT_MAX_SECONDS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -20,10 +21,29 @@ from vqa.extract.container import DEFAULT_MAX_PIXELS, Opened, from_av, opened
 from vqa.extract.pixels import to_pixels
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline, read_timeline, with_times
 
-__all__ = ["DEFAULT_MAX_PIXELS", "DEFAULT_MAX_SECONDS", "Timeline", "decode_frames", "read_timeline"]
+__all__ = ["DEFAULT_MAX_PIXELS", "DEFAULT_MAX_SECONDS", "Passage", "Timeline", "decode_frames", "read_timeline"]
 
 # A jump to a key frame pays from about so many skipped frames on.
 _WORTH_A_JUMP = 12
+
+
+@dataclass(eq=False)
+class Passage:
+    """Where decoding of a video from its start was left, so that it may go on there: its decoder stays open."""
+
+    _frames: Iterator[tuple[int, av.VideoFrame]] | None = None
+    """Those to come, with their times."""
+    _reached: int = 0
+    """The latest time among the frames that are gone, in ticks."""
+
+    def take(self, pts: int) -> Iterator[tuple[int, av.VideoFrame]] | None:
+        """Return the frames to come, if that of time `pts` is still among them; the passage is empty then."""
+        frames, self._frames = self._frames, None
+        return frames if self._reached < pts else None
+
+    def leave(self, frames: Iterator[tuple[int, av.VideoFrame]], reached: int) -> None:
+        """Keep the frames to come; those up to a time in ticks are gone."""
+        self._frames, self._reached = frames, reached
 
 
 def decode_frames(
@@ -33,6 +53,7 @@ def decode_frames(
     *,
     threads: int = 1,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    passage: Passage | None = None,
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Decode the wanted frames in one pass, in the order in which they are shown.
 
@@ -42,6 +63,7 @@ def decode_frames(
         wanted: Indices into the timeline, ascending and distinct.
         threads: Of the codec; the pixels don't depend on it.
         max_pixels: A larger frame is refused; the size may change within a stream.
+        passage: Of this very file: taken up where it was left, instead of decoding from the start once more.
 
     Yields:
         A frame's index, and its pixels: R'G'B', full range 0 to 255, shape (H, W, 3), upright.
@@ -55,7 +77,8 @@ def decode_frames(
             yield index, to_pixels(frame, max_pixels)
             left = left[1:]
     if left:
-        for index, frame in _sequential(opened(path, max_pixels, threads), timeline, left, len(wanted)):
+        source = opened(path, max_pixels, threads)
+        for index, frame in _sequential(source, timeline, left, len(wanted), passage or Passage()):
             yield index, to_pixels(frame, max_pixels)
 
 
@@ -64,25 +87,34 @@ class _LostError(Exception):
 
 
 def _sequential(
-    source: Opened, timeline: Timeline, left: Sequence[int], wanted: int
+    source: Opened, timeline: Timeline, left: Sequence[int], wanted: int, passage: Passage
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decode from the start until all frames that are left of those wanted were there."""
+    """Decode from the start, or on, until all frames that are left of those wanted were there."""
     index_of = {int(timeline.pts[index]): index for index in left}
-    with source as (container, stream):
-        for pts, frame in with_times(from_av(container.decode(stream))):
-            index = index_of.pop(pts, None)
-            if index is None:
-                continue
-            if frame.is_corrupt:
-                raise VideoError(f"the frame at {timeline.pts_seconds[index]:.2f} s is damaged; fetch the file again")
-            yield index, frame
-            if not index_of:
-                return
+    frames = passage.take(int(timeline.pts[left[0]])) or _from_start(source)
+    reached = int(timeline.pts[0])
+    for pts, frame in frames:
+        reached = max(reached, pts)
+        index = index_of.pop(pts, None)
+        if index is None:
+            continue
+        if frame.is_corrupt:
+            raise VideoError(f"the frame at {timeline.pts_seconds[index]:.2f} s is damaged; fetch the file again")
+        yield index, frame
+        if not index_of:
+            passage.leave(frames, reached)
+            return
     first = min(index_of.values())
     raise VideoError(
         f"{len(index_of)} of {wanted} frames can't be decoded, the first at {timeline.pts_seconds[first]:.2f} s; "
         "the file is truncated or damaged: fetch it again"
     )
+
+
+def _from_start(source: Opened) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decode all frames, with their times."""
+    with source as (container, stream):
+        yield from with_times(from_av(container.decode(stream)))
 
 
 def _jumping(source: Opened, timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from vqa.cache.store import time_average
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames
-from vqa.extract.duration import video_seconds
+from vqa.extract.duration import Extent, read_extent
 from vqa.extract.model import choose_devices
 from vqa.extract.worker_server import start_worker_server
 from vqa.files import sha256_of
@@ -146,8 +146,8 @@ class Scorer:
         """
         start_worker_server()
         source = open_source(pair(video, pts_seconds))
-        seconds = self._seconds(source)
-        return score_windows(self._loaded, source, seconds, window=window_seconds, step=step_seconds, progress=progress)
+        extent = self._extent(source)
+        return score_windows(self._loaded, source, extent, window=window_seconds, step=step_seconds, progress=progress)
 
     def explain(self, video: str | Path | Pixels, pts_seconds: ArrayLike | None = None) -> Explanation:
         """Say how much each backbone and each moment of a video moved its score.
@@ -163,13 +163,13 @@ class Scorer:
         """
         return explain_video(self._loaded, open_source(pair(video, pts_seconds), self._loaded.cache))
 
-    def _seconds(self, source: Source) -> float:
-        """Return how long a video lasts."""
+    def _extent(self, source: Source) -> Extent:
+        """Return how long a video lasts, and whether its decoder may jump."""
         if isinstance(source.content, Frames):
-            return source.content.end_seconds
+            return Extent(source.content.end_seconds, jumps=True)
         options = self._loaded.options
         try:
-            return video_seconds(
+            return read_extent(
                 source.content,
                 max_pixels=options.max_pixels,
                 max_seconds=options.max_duration_seconds,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqa.cache.store import time_average
 from vqa.errors import VqaError
+from vqa.extract.duration import Extent
 from vqa.extract.items import Span, bytes_needed
 from vqa.pipeline.gathering import Gathered, LoadedBundle, Wanted, gather
 from vqa.pipeline.progress import Progress
@@ -122,17 +124,19 @@ def plan_windows(seconds: float, *, window: float, step: float) -> tuple[Span, .
 def score_windows(
     loaded: LoadedBundle,
     source: Source,
-    seconds: float,
+    extent: Extent,
     *,
     window: float,
     step: float,
     progress: Progress,
 ) -> ScoreTimeline:
-    """Score windows along a video that lasts so many seconds; arguments and errors as of `Scorer.timeline`."""
-    windows = plan_windows(seconds, window=window, step=step)
+    """Score windows along a video of this extent; arguments and errors as of `Scorer.timeline`."""
+    windows = plan_windows(extent.seconds, window=window, step=step)
     size = _spans_at_once(loaded)
     parts = {str(start): windows[start : start + size] for start in range(0, len(windows), size)}
     wanted = [Wanted(start, source.content, loaded.places, "", source.stamp, part) for start, part in parts.items()]
+    if not extent.jumps:
+        loaded, wanted = _in_passes(loaded, wanted)
     scores, low, high = (np.full(len(windows), np.nan) for _ in range(3))
     reasons: dict[str, None] = {}
     finished = 0
@@ -154,7 +158,7 @@ def score_windows(
         video=source.name,
         window_seconds=window,
         step_seconds=step,
-        seconds=seconds,
+        seconds=extent.seconds,
         begin_seconds=np.array(begins),
         end_seconds=np.array(ends),
         scores=scores,
@@ -163,6 +167,19 @@ def score_windows(
         scale=loaded.scale,
         reasons=tuple(reasons),
     )
+
+
+def _in_passes(loaded: LoadedBundle, parts: Sequence[Wanted]) -> tuple[LoadedBundle, list[Wanted]]:
+    """Arrange the parts of a video whose decoder can't jump so that it is decoded twice, however many parts there are.
+
+    One worker goes on from part to part where it stopped, with all cores' threads. Since a part begins before the one
+    before it ends, it takes every other part in a first pass, and the rest in a second one:
+
+        first pass     |--0--|     |--2--|     |--4--|
+        second pass         |--1--|     |--3--|
+    """
+    alone = replace(loaded, options=replace(loaded.options, workers=1))
+    return alone, [*parts[::2], *parts[1::2]]
 
 
 def _average_parts(features: VideoFeatures) -> NDArray[np.float32]:
