@@ -95,7 +95,8 @@ def test_windows_that_can_t_be_decoded_are_told_and_the_others_scored(
     assert np.isfinite(timeline.scores[:2]).all()
     assert np.isnan(timeline.scores).any()
     assert not timeline.complete
-    assert len(timeline.reasons) == 1
+    assert [bool(reason) for reason in timeline.reasons] == np.isnan(timeline.scores).tolist()
+    assert len(set(timeline.reasons)) == 2
     assert np.isfinite(timeline.mean)
 
 
@@ -112,7 +113,7 @@ def test_worst_moments_do_not_overlap() -> None:
         low=np.full(6, np.nan),
         high=np.full(6, np.nan),
         scale=(0, 5),
-        reasons=(),
+        reasons=("", "", "", "", "cut off", ""),
     )
     assert [(one.begin_seconds, one.score) for one in timeline.worst()] == [(1.0, 1.0), (5.0, 3.0), (3.0, 4.0)]
     assert [one.begin_seconds for one in timeline.worst(1)] == [1.0]
@@ -139,6 +140,7 @@ def test_the_command_writes_rows_and_a_plot(trained: Trained, long: Path, tmp_pa
     assert f"Written: {plot}" in out
     with file.open(newline="") as text:
         rows = list(csv.DictReader(text))
+    assert "No such file" in rows.pop()["reason"]
     assert [float(row["begin_seconds"]) for row in rows] == [0, 1, 2, 3]
     page = plot.read_text()
     assert "Each point is the score of one window" in page

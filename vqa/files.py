@@ -77,6 +77,19 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
     return True
 
 
+def check_writable(target: Path) -> None:
+    """Find out whether a file can be written, before anything is done for it.
+
+    Raises:
+        OSError: it can't: there is no such place, it is a folder, or that is not allowed.
+    """
+    make_folders(target.parent)
+    if target.exists():
+        require_regular(target)
+    with _locked_temporary(target) as temporary:
+        temporary.unlink()
+
+
 def sweep_temporaries(folder: Path) -> int:
     """Remove the temporary files that dead writers left in a folder; those of live ones stay, on whatever machine.
 
@@ -144,7 +157,7 @@ def require_regular(path: Path) -> None:
         OSError: it is none, or is not there.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(errno.EINVAL, "is a folder, a pipe or a device, not a file")
+        raise OSError(errno.EINVAL, "is a folder, a pipe or a device, not a file", str(path))
 
 
 def refuse_link(path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ _FORMATS = ("table", "csv", "json", "jsonl")
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write rows to a .csv, .json or .jsonl file as they come; the same command again goes on.",
+    help="Write rows to a .csv, .json or .jsonl file as they come; the same command again goes on. With --timeline "
+    "and --why the file is written anew after each video.",
 )
 @click.option(
     "--cache",
@@ -90,7 +92,7 @@ def score(
         _refuse({"format csv": kind == "csv", "format jsonl": kind == "jsonl"}, "has no rows of --why; use json")
     if output is None:
         _refuse({"retry-failed": retry_failed}, "does something only with --output; add it")
-    names = [str(path) for path in pipeline.expand_videos(videos, sys.stdin)]
+    names = [str(path) for path in pipeline.expand_videos(videos, _listed())]
     scorer = pipeline.load_scorer(model, folder=folder, cache=cache, cached=not timeline, overrides=overrides)
     if timeline:
         complete = _score_windows(scorer, names, {"window": window, "step": step}, kind, output, plot)
@@ -99,6 +101,12 @@ def score(
     else:
         complete = _score(scorer, names, kind, output, retry_failed=retry_failed)
     sys.exit(DONE if complete else INCOMPLETE)
+
+
+def _listed() -> Iterator[str]:
+    """Yield the lines of stdin, whatever bytes they have; nothing where it is closed."""
+    lines = () if sys.stdin is None else getattr(sys.stdin, "buffer", sys.stdin)
+    yield from map(os.fsdecode, lines)
 
 
 def _refuse(given: Mapping[str, object], why: str) -> None:
@@ -146,7 +154,7 @@ def _score_windows(
     with terminal.Bars() as bars:
         report = pipeline.score_timelines(scorer, names, output, output_format=kind, plot=plot, progress=bars, **given)
     if output is None and kind not in (None, "table"):
-        sys.stdout.write(pipeline.timelines_text(report.timelines, scorer.info, str(kind)))
+        sys.stdout.write(pipeline.timelines_text(report.timelines, report.failures, scorer.info, str(kind)))
     else:
         tables.print_timelines(report, scorer.info)
     return report.complete
@@ -159,7 +167,7 @@ def _explain(scorer: Scorer, names: Sequence[str], kind: str | None, output: Pat
     with terminal.Bars() as bars:
         report = pipeline.explain_videos(scorer, names, output, progress=bars)
     if output is None and kind == "json":
-        terminal.print_json(report)
+        sys.stdout.write(pipeline.explanations_text(report.explanations, report.failures, scorer.info))
     else:
         tables.print_explanations(report, scorer.info)
     return report.complete

@@ -123,7 +123,7 @@ def look_at_frames(
     times, end = frames.times, frames.end_seconds
     items = [find_items(times, end, candidate, spans) for candidate in candidates]
     union = wanted_frames(items)
-    indexed = ((int(index), np.ascontiguousarray(frames.rgb[index])) for index in union)
+    indexed = ((int(index), np.require(frames.rgb[index], requirements=["C", "W"])) for index in union)
     blocks, inputs = look_at(indexed, candidates, items, measures, buffer)
     return DecodedVideo(blocks, inputs, len(union), time.perf_counter() - started)
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vqa.cache.tablenames import TableNames
     from vqa.extract.worker_server import start_worker_server
-    from vqa.pipeline.asking import ExplanationReport, TimelineReport, explain_videos, score_timelines
+    from vqa.pipeline.asking import (
+        ExplanationReport,
+        TimelineReport,
+        explain_videos,
+        explanations_text,
+        score_timelines,
+    )
     from vqa.pipeline.bundle_evaluation import evaluate_bundle
     from vqa.pipeline.crossing import CrossReport, evaluate_on
     from vqa.pipeline.demonstration import DemoReport, run_demo
@@ -44,7 +50,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "vqa.cache.tablenames": "TableNames",
     "vqa.extract.worker_server": "start_worker_server",
-    "vqa.pipeline.asking": "ExplanationReport TimelineReport explain_videos score_timelines",
+    "vqa.pipeline.asking": "ExplanationReport TimelineReport explain_videos explanations_text score_timelines",
     "vqa.pipeline.bundle_evaluation": "evaluate_bundle",
     "vqa.pipeline.crossing": "CrossReport evaluate_on",
     "vqa.pipeline.demonstration": "DemoReport run_demo",
@@ -123,6 +129,7 @@ __all__ = [
     "evaluate_workspace",
     "expand_videos",
     "explain_videos",
+    "explanations_text",
     "export_head",
     "export_table",
     "extract_features",

@@ -25,8 +25,9 @@ from vqa.records import VideoFeatures
 from vqa.report.notebook import table_html
 from vqa.train.bundle import Bundle
 
-MOST_BACKBONES = 14
+MOST_BACKBONES = 12
 """Beyond it the 2 ** K sets of backbones are too many."""
+_SETS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,12 @@ def explain_score(
 
 def _worths(bundle: Bundle, means: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
     """Return the score with each set of known backbones, shape (2 ** K,); bit n of a place stands for backbone n."""
-    sets = np.arange(2 ** len(means))
-    blocks = {
-        name: np.where((sets >> place & 1)[:, None], mean, np.nan) for place, (name, mean) in enumerate(means.items())
-    }
-    return bundle.predict(blocks).scores
+    worths = []
+    for sets in np.array_split(np.arange(2 ** len(means)), max(1, 2 ** len(means) // _SETS_AT_ONCE)):
+        known = {name: (sets >> place & 1)[:, None] for place, name in enumerate(means)}
+        blocks = {name: np.where(known[name], mean, np.nan) for name, mean in means.items()}
+        worths.append(bundle.predict(blocks).scores)
+    return np.concatenate(worths)
 
 
 def _shapley(worths: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vqa.dataset import find_videos
-from vqa.errors import VqaError
+from vqa.errors import LabelsError, VqaError
 
 LIST = "-"
 """Stands for a list of names, one on each line."""
@@ -18,27 +20,34 @@ def expand_videos(arguments: Sequence[str], lines: Iterable[str] = ()) -> list[P
 
     Args:
         arguments: Files as they are, there or not; folders, searched with all below them for known video suffixes;
-            globs; and `-` for the names on `lines`.
-        lines: Names of files, folders or globs, one on each line; empty lines are left out.
+            globs, where one that fits nothing is taken for a file; and `-` for the names on `lines`.
+        lines: Names of files or folders, one on each line, as they stand; empty lines are left out.
 
     Raises:
-        VqaError: a folder or a glob holds no video, or nothing is named at all.
+        VqaError: a folder holds no video, a name is empty, or nothing is named at all.
     """
-    named: list[str] = []
+    found: dict[str, Path] = {}
     for argument in arguments:
-        named += [line for line in (line.rstrip("\r\n") for line in lines) if line] if argument == LIST else [argument]
-    videos = list(dict.fromkeys(video for name in named for video in _expand(name)))
+        names = [line.rstrip("\r\n") for line in lines] if argument == LIST else [argument]
+        if argument == "":
+            raise VqaError("a video's name is empty; name videos, folders or globs")
+        for video in (video for name in names if name for video in _expand(name, globs=argument != LIST)):
+            found.setdefault(os.path.abspath(video), video)  # noqa: PTH100 - links stay as they are
+    videos = list(found.values())
     if not videos:
         raise VqaError("there is nothing to score: the list is empty; name videos, folders or globs")
     return videos
 
 
-def _expand(name: str) -> list[Path]:
+def _expand(name: str, *, globs: bool) -> list[Path]:
     path = Path(name)
     try:
         is_folder, is_there = path.is_dir(), path.exists()
     except (OSError, ValueError):  # no file can be called so; the row says why
         return [path]
-    if is_folder or (glob.has_magic(name) and not is_there):
+    if is_folder:
         return find_videos(name)[1]
+    if globs and glob.has_magic(name) and not is_there:
+        with contextlib.suppress(LabelsError):
+            return find_videos(name)[1]
     return [path]

@@ -38,7 +38,9 @@ class FeatureCache:
         self.adding = adding
         self._bundle = bundle
         self._store, self._memo = FeatureStore(root), KeyMemo(root)
-        self._held = [self._usable_keys(entry) for entry in bundle.header["models"]]
+        self._held = [set(self._usable_keys(entry)) for entry in bundle.header["models"]]
+        self._added: list[tuple[int, str]] = []
+        """What was put and is not yet on the disk."""
         self._writers: dict[int, SegmentWriter] = {}
 
     def _usable_keys(self, entry: Mapping[str, object]) -> frozenset[str]:
@@ -101,11 +103,16 @@ class FeatureCache:
                 yield
             finally:
                 self._writers = {}
+        for place, key in self._added:
+            self._held[place].add(key)
+        self._added.clear()
+        self._store.refresh()
 
     def put(self, key: str, place: int, features: VideoFeatures, seconds: float) -> None:
         """Take one backbone's features of a video."""
         if key and place in self._writers:
             self._writers[place].put(key, features, seconds=seconds)
+            self._added.append((place, key))
 
     def _writer(self, backbones: Backbones, place: int, model: Model, versions: Mapping[str, str]) -> SegmentWriter:
         before = backbones.probe(place)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from filelock import FileLock, Timeout
+
 from vqa.errors import VideoError, VqaError
 from vqa.escaping import csv_text, for_terminal, from_csv
 from vqa.extract.decoding import Stamp, read_stamp
-from vqa.files import require_regular, write_text
+from vqa.files import make_folders, require_regular, write_text
 from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore
 
 FORMATS = ("csv", "json", "jsonl")
@@ -62,15 +65,12 @@ _WHOLE = ("cached", "size", "modified_ns")
 
 def make_row(score: VideoScore, bundle: BundleInfo) -> ScoreRow:
     """Return a score as a row of a file."""
-    stamp = _stamp(score.video)
     own = {field.name: getattr(score, field.name) for field in fields(VideoScore) if field.name != "scale"}
     return ScoreRow(
         **own,
         scale_worst=score.scale[0],
         scale_best=score.scale[1],
         bundle=bundle.sha256,
-        size=None if stamp is None else stamp.size,
-        modified_ns=None if stamp is None else stamp.mtime_ns,
     )
 
 
@@ -131,7 +131,8 @@ class ScoreFile:
     """A file of scores that is written while they come.
 
     CSV and JSON Lines grow row by row; JSON is written anew, whole, every now and then. On the way rows stand in the
-    order in which they come; `finish` brings them into the order asked for.
+    order in which they come; `finish` brings them into the order asked for. A lock beside the file keeps a second run
+    from it.
 
     Args:
         path: A file of an earlier run with the same bundle is gone on with.
@@ -140,73 +141,87 @@ class ScoreFile:
         versions: Of the libraries installed here.
 
     Raises:
-        VqaError: the file holds scores of another bundle, or something else; it stays as it is.
+        VqaError: the file holds scores of another bundle, or something else, or another run writes it; it stays as it
+            is.
     """
 
     def __init__(self, path: Path, kind: str, bundle: BundleInfo, versions: Mapping[str, str]) -> None:
         self._path, self._kind = path, kind
         self._bundle, self._versions = bundle, versions
-        self._rows = {self._key(row.video): row for row in _read_rows(path, kind, bundle)}
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+        self._rows: dict[str, ScoreRow] = {}
         self._file: io.TextIOWrapper | None = None
         self._due = 0.0
 
     def __enter__(self) -> Self:
-        if self._kind == "json":
-            self._write_document()
-        else:
-            # Rows of before are written whole first: the last one may have been cut off by a kill.
-            write_text(self._path, self._text(self._rows.values()))
-            self._file = self._path.open("a", encoding="utf-8")
+        make_folders(self._path.parent)
+        try:
+            with contextlib.suppress(NotImplementedError):  # a file system without locks
+                self._lock.acquire()
+        except Timeout as error:
+            raise VqaError(f"{self._path}: another run writes it; wait for that one, or name another file") from error
+        try:
+            self._rows = {row.video: row for row in _read_rows(self._path, self._kind, self._bundle)}
+            self._write()  # whole: the last row may have been cut off by a kill
+            if self._kind != "json":
+                self._file = self._path.open("a", encoding="utf-8")
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-        elif kind is not None:
-            self._write_document()
+        try:
+            if self._file is not None:
+                self._file.close()
+            elif kind is not None and self._kind == "json":
+                self._write()
+        finally:
+            self._lock.release()
 
     def known(self, video: str, *, retry_failed: bool) -> VideoScore | None:
-        """Return the score of a video that stands in the file, unless its file is another by now."""
-        row = self._rows.get(self._key(video))
-        if row is None or (row.reason and retry_failed) or row.stamp != _stamp(video):
+        """Return the score of a video that stands in the file, unless its file is another by now.
+
+        A score stays where the file is away; that it can't be opened now says nothing of what it was.
+        """
+        name = video if video in self._rows or self._kind != "csv" else for_terminal(video)
+        row, stamp = self._rows.get(name), _stamp(video)
+        if row is None or (row.reason and retry_failed):
             return None
-        return replace(row.as_score(), video=video)
+        if row.stamp != stamp and (stamp is not None or row.reason):
+            return None
+        del self._rows[name]
+        self._rows[video] = replace(row, video=video)  # CSV shows what can't be seen by its code
+        return self._rows[video].as_score()
 
     def add(self, score: VideoScore) -> None:
         """Write a score."""
         row = make_row(score, self._bundle)
-        self._rows[self._key(row.video)] = row
+        self._rows[row.video] = row
         if self._file is not None:
             self._file.write(row_line(row, self._kind))
             self._file.flush()
         elif time.monotonic() >= self._due:
-            self._write_document()
+            self._write()
 
     def finish(self, order: Sequence[str]) -> None:
         """Bring the rows into the order asked for; those of other videos come first."""
-        asked = dict.fromkeys(map(self._key, order))
-        rows = [row for key, row in self._rows.items() if key not in asked]
-        rows += [self._rows[key] for key in asked]
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            write_text(self._path, self._text(rows))
-        else:
-            self._rows = {self._key(row.video): row for row in rows}
-            self._write_document()
+        asked = dict.fromkeys(order)
+        others = {video: row for video, row in self._rows.items() if video not in asked}
+        self._rows = others | {video: self._rows[video] for video in asked}
+        self._write()
 
-    def _key(self, video: str) -> str:
-        """Return what a video is called in the file: CSV shows what can't be seen by its code."""
-        return for_terminal(video) if self._kind == "csv" else video
-
-    def _text(self, rows: Iterable[ScoreRow]) -> str:
-        return header_line(self._kind) + "".join(row_line(row, self._kind) for row in rows)
-
-    def _write_document(self) -> None:
+    def _write(self) -> None:
+        """Write all rows, whole or not at all."""
         began = time.monotonic()
-        write_text(self._path, json_document(list(self._rows.values()), self._bundle, self._versions))
+        rows = list(self._rows.values())
+        if self._kind == "json":
+            text = json_document(rows, self._bundle, self._versions)
+        else:
+            text = header_line(self._kind) + "".join(row_line(row, self._kind) for row in rows)
+        write_text(self._path, text)
         ended = time.monotonic()
         self._due = ended + _WRITE_SHARE * (ended - began)
 

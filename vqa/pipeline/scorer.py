@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from vqa.cache.store import time_average
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames
 from vqa.extract.duration import Extent, read_extent
@@ -20,11 +19,12 @@ from vqa.pipeline.backbones import Backbones
 from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.effort import engine_options
 from vqa.pipeline.explaining import Explanation, explain_video
-from vqa.pipeline.gathering import Gathered, LoadedBundle, Wanted, gather
+from vqa.pipeline.gathering import LoadedBundle
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.reuse import FeatureCache
-from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore, describe_bundle, percentile
-from vqa.pipeline.sources import Pixels, Source, Video, name_of, open_source, pair
+from vqa.pipeline.score_run import ScoreRun
+from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore, describe_bundle
+from vqa.pipeline.sources import Pixels, Source, Video, open_source, pair
 from vqa.pipeline.timelines import DEFAULT_STEP_SECONDS, DEFAULT_WINDOW_SECONDS, ScoreTimeline, score_windows
 from vqa.pipeline.trusting import check_told
 from vqa.settings import ExtractSettings
@@ -118,8 +118,11 @@ class Scorer:
         Raises:
             BundleError, WeightsError, ProbeError: a backbone can't be had as it was in training.
         """
+        if isinstance(videos, str | Path | np.ndarray):
+            raise VideoError("score_many takes a list of videos; put this one into a list, or use score")
         given = list(videos)
-        return ScoreReport(_Run(self._loaded, given, on_score, progress).rows(), self.info, dict(library_versions()))
+        rows = ScoreRun(self._loaded, given, on_score, progress).rows()
+        return ScoreReport(rows, self.info, dict(library_versions()))
 
     def timeline(
         self,
@@ -178,87 +181,3 @@ class Scorer:
             )
         except VideoError as error:
             raise VideoError(f"{source.name}: {error}") from error
-
-
-class _Run:
-    """Scores some videos: those whose features lie in the cache at once, the others as they are computed."""
-
-    def __init__(
-        self, loaded: LoadedBundle, given: Sequence[Video], on_score: Callable[[VideoScore], None], progress: Progress
-    ) -> None:
-        self._loaded, self._given = loaded, given
-        self._on_score, self._progress = on_score, progress
-        self._rows: dict[int, VideoScore] = {}
-        self._means: dict[int, dict[int, NDArray[np.float32]]] = {}
-
-    def rows(self) -> tuple[VideoScore, ...]:
-        """Do it."""
-        start_worker_server()
-        sources: dict[int, Source] = {}
-        for number, video in enumerate(self._given):
-            try:
-                sources[number] = open_source(video, self._loaded.cache)
-            except VideoError as error:
-                self._fail(number, str(error), None)
-        self._read_cache(sources)
-        wanted = []
-        for number, source in sources.items():
-            held = self._means.setdefault(number, {})
-            lacking = tuple(place for place in self._loaded.places if place not in held)
-            if lacking:
-                wanted.append(Wanted(str(number), source.content, lacking, source.key, source.stamp))
-        if wanted:
-            gather(self._loaded, wanted, time_average, self._take)
-        return tuple(self._rows[number] for number in range(len(self._given)))
-
-    def _read_cache(self, sources: dict[int, Source]) -> None:
-        """Take what the cache has, and score the videos of which it has all."""
-        if self._loaded.cache is None:
-            return
-        numbers: dict[str, list[int]] = {}
-        for number, source in sources.items():
-            if source.key:
-                numbers.setdefault(source.key, []).append(number)
-        for key, means in self._loaded.cache.means(list(numbers)):
-            for number in numbers[key]:
-                self._means[number] = dict(means)
-                if len(means) == len(self._loaded.places):
-                    self._score(number, cached=len(means), seconds=0.0)
-
-    def _take(self, number: str, gathered: Gathered[NDArray[np.float32]]) -> None:
-        place = int(number)
-        if gathered.reason:
-            self._fail(place, gathered.reason, gathered.seconds)
-            return
-        cached = len(self._means[place])
-        self._means[place] |= gathered.values
-        self._score(place, cached=cached, seconds=gathered.seconds)
-
-    def _score(self, number: int, *, cached: int, seconds: float) -> None:
-        said = self._loaded.predict({place: mean[None] for place, mean in self._means[number].items()})
-        self._means[number] = dict.fromkeys(self._means[number], np.empty(0, np.float32))  # no longer needed
-        low, high = (None if np.isnan(end[0]) else float(end[0]) for end in (said.low, said.high))
-        score = float(said.scores[0])
-        self._tell(
-            number,
-            VideoScore(
-                video=name_of(self._given[number]),
-                score=score,
-                low=low,
-                high=high,
-                percentile=percentile(self._loaded.bundle, score),
-                scale=self._loaded.scale,
-                seconds=seconds,
-                cached=cached,
-                reason="",
-            ),
-        )
-
-    def _fail(self, number: int, reason: str, seconds: float | None) -> None:
-        name = name_of(self._given[number])
-        self._tell(number, VideoScore(name, None, None, None, None, self._loaded.scale, seconds, 0, reason))
-
-    def _tell(self, number: int, row: VideoScore) -> None:
-        self._rows[number] = row
-        self._on_score(row)
-        self._progress.update("scoring", len(self._rows), len(self._given))

@@ -35,6 +35,10 @@ class VideoScore:
     """Backbones whose features came from a cache."""
     reason: str
     """Why there is no score; empty where there is one."""
+    size: int | None = None
+    """Of the file when it was scored, in bytes; None where it could not be read, and for decoded frames."""
+    modified_ns: int | None = None
+    """When the file was changed last, in nanoseconds since 1970."""
 
     def _repr_html_(self) -> str:
         return scores_html((self,))
@@ -68,8 +72,8 @@ class BackboneInfo:
     name: str
     fingerprint: str
     weights_sha256: str
-    weight: float
-    """w_n in the fusion."""
+    weight: float | None
+    """w_n in the fusion; None where the bundle does not say it."""
     details: dict[str, Any]
     """The whole resolved spec: all that decides its features."""
     versions: dict[str, str]
@@ -128,7 +132,7 @@ def describe_bundle(bundle: Bundle, file: str, sha256: str) -> BundleInfo:
                 name=entry["name"],
                 fingerprint=entry["fingerprint"],
                 weights_sha256=str(entry.get("weights_sha256", "")),
-                weight=float(entry.get("weight", float("nan"))),
+                weight=entry.get("weight"),
                 details=dict(entry.get("details", {})),
                 versions=dict(entry.get("versions", {})),
             )

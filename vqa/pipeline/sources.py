@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,8 +51,7 @@ def open_source(video: Video, cache: FeatureCache | None = None) -> Source:
         CacheError: the cache can't be read.
     """
     if not isinstance(video, str | Path):
-        rgb, times = video
-        return Source(_DECODED, Frames(np.asarray(rgb), _as_times(times)), "", None)
+        return Source(_DECODED, _as_frames(video), "", None)
     path = Path(video)
     stamp = read_stamp(path)
     key = "" if cache is None else cache.key(path)
@@ -68,13 +68,22 @@ def pair(video: str | Path | Pixels, pts_seconds: ArrayLike | None) -> Video:
         if pts_seconds is not None:
             raise VideoError(f"{video}: times belong to decoded frames; a file has its own, leave them out")
         return video
+    if not isinstance(video, np.ndarray):
+        raise VideoError(f"a video can't be a {type(video).__name__}; give a path, or an array of decoded frames")
     if pts_seconds is None:
         raise VideoError(f"{_DECODED} have no times; give pts_seconds, when each of them is shown")
     return video, pts_seconds
 
 
-def _as_times(times: ArrayLike) -> NDArray[np.float64]:
+def _as_frames(video: Any) -> Frames:
+    """Return decoded frames from what a caller gave."""
     try:
-        return np.asarray(times, dtype=np.float64)
+        rgb, times = video
+        pixels, seconds = np.asarray(rgb), np.asarray(times)
     except (TypeError, ValueError) as error:
-        raise VideoError(f"times of frames are no numbers ({error}); give them in seconds") from error
+        raise VideoError(
+            f"this is neither a file nor a pair of frames and times ({error}); give a path, or (frames, times)"
+        ) from error
+    if seconds.dtype.kind not in "fiu":
+        raise VideoError(f"times of frames are {seconds.dtype}, no real numbers; give them in seconds")
+    return Frames(pixels, seconds.astype(np.float64))

@@ -4,38 +4,49 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from vqa.escaping import csv_text
+from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.scores import BundleInfo
 from vqa.pipeline.timelines import ScoreTimeline
 from vqa.report.content import Cell, Column, Page, Plot, Section, Table
 
-COLUMNS = ("video", "begin_seconds", "end_seconds", "score", "low", "high")
+COLUMNS = ("video", "begin_seconds", "end_seconds", "score", "low", "high", "reason")
 
 
-def timelines_text(timelines: Sequence[ScoreTimeline], bundle: BundleInfo, kind: str) -> str:
-    """Return scores along videos, a row for each window; numbers are exact.
+def timelines_text(
+    timelines: Sequence[ScoreTimeline], failures: Mapping[str, str], bundle: BundleInfo, kind: str
+) -> str:
+    """Return scores along videos, a row for each window, and one for each video without any; numbers are exact.
 
     Args:
         timelines: Of one bundle.
+        failures: Videos without a timeline, each with the reason.
         bundle: What it says of itself.
         kind: `csv`, `json` or `jsonl`.
     """
     rows = [row for each in timelines for row in _rows(each)]
+    rows += [(video, None, None, None, None, None, reason) for video, reason in failures.items()]
     if kind == "csv":
         return csv_text([COLUMNS, *rows])
     if kind == "jsonl":
         return "".join(json.dumps(dict(zip(COLUMNS, row, strict=True))) + "\n" for row in rows)
-    return json.dumps({"bundle": asdict(bundle), "timelines": [_summary(each) for each in timelines]}, indent=1) + "\n"
+    document = {
+        "bundle": asdict(bundle),
+        "versions": dict(library_versions()),
+        "timelines": [_summary(each) for each in timelines],
+        "failures": dict(failures),
+    }
+    return json.dumps(document, indent=1) + "\n"
 
 
 def _rows(each: ScoreTimeline) -> Iterator[tuple[Cell, ...]]:
     numbers = (each.begin_seconds, each.end_seconds, each.scores, each.low, each.high)
-    for row in zip(*(values.tolist() for values in numbers), strict=True):
-        yield each.video, *(value if math.isfinite(value) else None for value in row)
+    for *row, reason in zip(*(values.tolist() for values in numbers), each.reasons, strict=True):
+        yield each.video, *(value if math.isfinite(value) else None for value in row), reason
 
 
 def _summary(each: ScoreTimeline) -> dict[str, Any]:
@@ -46,7 +57,6 @@ def _summary(each: ScoreTimeline) -> dict[str, Any]:
         "step_seconds": each.step_seconds,
         "scale": list(each.scale),
         "mean": each.mean if math.isfinite(each.mean) else None,
-        "reasons": list(each.reasons),
         "worst": [asdict(moment) for moment in each.worst()],
         "windows": [dict(zip(COLUMNS[1:], row[1:], strict=True)) for row in _rows(each)],
     }
@@ -101,7 +111,7 @@ def _plot(each: ScoreTimeline) -> Plot:
                 Column("low", 2, "lower end of the interval"),
                 Column("high", 2, "upper end of the interval"),
             ),
-            tuple(row[1:] for row in _rows(each)),
+            tuple(row[1:-1] for row in _rows(each)),
         ),
     )
 

@@ -57,12 +57,12 @@ class ScoreTimeline:
     scale: tuple[float, float]
     """Worst and best of the training labels' scale."""
     reasons: tuple[str, ...]
-    """Why windows have no score, each reason once; empty where all have."""
+    """Why a window has no score, W of them; empty where it has one."""
 
     @property
     def complete(self) -> bool:
         """Whether every window has a score."""
-        return not self.reasons
+        return not any(self.reasons)
 
     @property
     def mean(self) -> float:
@@ -138,17 +138,17 @@ def score_windows(
     if not extent.jumps:
         loaded, wanted = _in_passes(loaded, wanted)
     scores, low, high = (np.full(len(windows), np.nan) for _ in range(3))
-    reasons: dict[str, None] = {}
+    reasons = [""] * len(windows)
     finished = 0
 
     def take(start: str, gathered: Gathered[NDArray[np.float32]]) -> None:
         nonlocal finished
         finished += len(parts[start])
         progress.update("scoring windows", finished, len(windows))
-        if gathered.reason:
-            reasons[gathered.reason] = None
-            return
         rows = slice(int(start), int(start) + len(parts[start]))
+        if gathered.reason:
+            reasons[rows] = [gathered.reason] * len(parts[start])
+            return
         said = loaded.predict(gathered.values)
         scores[rows], low[rows], high[rows] = said.scores, said.low, said.high
 

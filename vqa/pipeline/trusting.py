@@ -36,6 +36,7 @@ def check_told(bundle: Bundle) -> None:
             _require(math.isfinite(low) and math.isfinite(high), name)
         _require(isinstance(header["labels"], str), "labels")
         _require(isinstance(header["videos"], int), "videos")
+        _require(isinstance(header.get("method", {}), dict), "method")
         for entry in header["models"]:
             _check_model(entry)
         known = bundle.extras[TRAINING_MOS]
@@ -64,6 +65,8 @@ def _check_model(entry: Mapping[str, Any]) -> None:
     """Refuse a backbone whose details are not those of one."""
     if is_imported(entry["name"]):
         return
+    weight = entry.get("weight", 0.0)
+    _require(type(weight) in (int, float) and math.isfinite(weight), "weight")
     details, spec = entry["details"], entry["details"]["spec"]
     _require(isinstance(entry["weights_sha256"], str), "weights_sha256")
     versions = entry.get("versions", {})

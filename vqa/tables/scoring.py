@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from vqa.tables.shared import say_note
@@ -63,8 +64,8 @@ def print_timelines(report: TimelineReport, info: BundleInfo) -> None:
             right="from to score",
         )
         say(f"Mean of all windows {each.mean:.2f}; the video lasts {_clock(each.seconds)}")
-        for reason in each.reasons:
-            say(f"some windows have no score: {reason}")
+        for reason, count in Counter(reason for reason in each.reasons if reason).items():
+            say(f"{count} window(s) have no score: {reason}")
     _say_rest(report, info)
 
 
@@ -92,8 +93,8 @@ def print_explanations(report: ExplanationReport, info: BundleInfo) -> None:
 
 
 def _say_rest(report: TimelineReport | ExplanationReport, info: BundleInfo) -> None:
-    for failure in report.failures:
-        say(f"failed: {failure}")
+    for video, reason in report.failures.items():
+        say(f"failed: {video}: {reason}")
     for file in report.files:
         say(f"Written: {file}")
     say_note(info.labels)
