@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import timm
 import torch
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 from torchvision import transforms
 
@@ -59,7 +60,7 @@ def load_contender(name: str, frames: int) -> Contender:
     if low.precision == "bfloat16":
         auto = Model(low, _ours(fresh()), "0" * 64)
         cast_matrices(auto.network, low, probe_input(low)[:2])
-    return Contender(_by_hand(fresh()), exact, auto)
+    return Contender(by_hand(fresh()), exact, auto)
 
 
 def load_exact(name: str, frames: int) -> Model:
@@ -101,7 +102,7 @@ def _ours(network: nn.Module) -> nn.Module:
     return _ready(network, torch.channels_last)
 
 
-def _by_hand(network: nn.Module) -> nn.Module:
+def by_hand(network: nn.Module) -> nn.Module:
     """Prepare a network as a loop by hand does: not at all."""
     for module in network.modules():
         if type(module) is OneDnnLinear:
@@ -125,27 +126,33 @@ def run_naive(
         accurate: Convert colours with swscale's accurate rounding and bicubic chroma, as our decoding rules say. PyAV's
             default is what most loops use, and what is timed; it makes frames darker by about one grey level.
     """
-    transform = _transform(contender.spec)
+    transform = transform_of(contender.spec)
     features = []
     for clip in clips:
-        with av.open(str(clip)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            times = np.arange(stream.frames) / float(stream.average_rate)
-            wanted = set(sample_frames(times, stream.frames / float(stream.average_rate), frames).tolist())
-            images = []
-            for index, frame in enumerate(container.decode(stream)):
-                if index in wanted:
-                    picture = frame.reformat(format="rgb24", interpolation=_ACCURATE) if accurate else frame
-                    images.append(transform(picture.to_image()))
-                    if len(images) == len(wanted):
-                        break
+        images = [transform(picture) for picture in sampled_pictures(clip, frames, accurate=accurate)]
         with torch.inference_mode():
             features.append(contender.plain(torch.stack(images)).numpy())
     return features
 
 
-def _transform(spec: InputSpec) -> transforms.Compose:
+def sampled_pictures(clip: Path, frames: int, *, accurate: bool = False) -> Iterator[Image.Image]:
+    """Decode a clip from its start, and yield the frames that are sampled of it; as of `run_naive`."""
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        times = np.arange(stream.frames) / float(stream.average_rate)
+        wanted = set(sample_frames(times, stream.frames / float(stream.average_rate), frames).tolist())
+        for index, frame in enumerate(container.decode(stream)):
+            if index in wanted:
+                picture = frame.reformat(format="rgb24", interpolation=_ACCURATE) if accurate else frame
+                yield picture.to_image()
+                wanted.remove(index)
+                if not wanted:
+                    return
+
+
+def transform_of(spec: InputSpec) -> transforms.Compose:
+    """Return the library's own way from a picture to a network's input."""
     mode = {"bicubic": transforms.InterpolationMode.BICUBIC, "bilinear": transforms.InterpolationMode.BILINEAR}
     return transforms.Compose(
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -67,10 +68,15 @@ def pure_cpu_seconds(models: Sequence[Model], clips: Sequence[Path], frames: int
 
 
 class MemoryWatch:
-    """The largest sum of proportional memory (PSS) of this process and its workers, sampled by a thread; in MB."""
+    """The largest sum of proportional memory (PSS) of a process and its workers, sampled by a thread; in MB.
 
-    def __init__(self) -> None:
-        self.peak_mb = 0.0
+    Args:
+        pid: Of the process; this one by default.
+    """
+
+    def __init__(self, pid: int | None = None) -> None:
+        self.peak_mb = self.main_mb = self.workers_mb = 0.0
+        self._main = psutil.Process(pid)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -86,10 +92,22 @@ class MemoryWatch:
 
     def _look(self) -> None:
         while not self._over.wait(0.02):
-            total = 0.0
-            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-                try:
-                    total += process.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            self.peak_mb = max(self.peak_mb, total / 1e6)
+            main = _pss([self._main])
+            workers = _pss(_children(self._main))
+            self.main_mb, self.workers_mb = max(self.main_mb, main), max(self.workers_mb, workers)
+            self.peak_mb = max(self.peak_mb, main + workers)
+
+
+def _children(main: psutil.Process) -> Sequence[psutil.Process]:
+    try:
+        return main.children(recursive=True)
+    except psutil.Error:
+        return ()
+
+
+def _pss(processes: Sequence[psutil.Process]) -> float:
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_full_info().pss / 1e6
+    return total
