@@ -8,19 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pages import BREAKOUT
+from reports import N, blocks_of, imported, page_of, section_of, text_of
 from workspaces import make_clips
 
 import vqa
 from vqa.errors import CacheMissError
 from vqa.files import sha256_of
 from vqa.pipeline import build_report, run_workspace
-from vqa.pipeline.progress import SILENT
-from vqa.pipeline.report_findings import Findings
-from vqa.pipeline.reporting import make_page
-from vqa.report.content import Facts, Gallery, Paragraph, Plot, Table
-from vqa.workspace import open_workspace
+from vqa.report.content import Facts, Gallery, Plot, Table
 
-N = 40
 NOTE = "made up; not human opinion"
 
 
@@ -35,34 +31,6 @@ def job(tmp_path_factory):
     settings = vqa.DatasetSettings(videos=str(folder / "clips"), labels=str(labels), scale=(0, 100), note=NOTE)
     vqa.init_workspace(folder / "w", settings)
     return run_workspace(folder / "w", ("classic:siti", "classic:nss"), top_k=2, splits=5)
-
-
-def imported(folder: Path, ids=None) -> Path:
-    """Make a workspace of imported features."""
-    rng = np.random.default_rng(0)
-    mos = rng.permutation(np.linspace(1, 5, N))
-    blocks = {f"feat__{name}": (mos[:, None] + rng.normal(size=(N, 6))).astype(np.float32) for name in ("a", "b")}
-    table = folder.with_suffix(".npz")
-    np.savez(table, ids=np.array(ids or [f"v{row}" for row in range(N)]), mos=mos, **blocks)
-    vqa.import_table(table, "p", folder=folder)
-    return folder
-
-
-def page_of(folder: Path, *, thumbnails: bool = False):
-    return make_page(Findings(open_workspace(folder), thumbnails=thumbnails, progress=SILENT))
-
-
-def section_of(page, name: str):
-    (section,) = [section for section in page.sections if section.id == name]
-    return section.blocks
-
-
-def blocks_of(page, name: str, kind: type):
-    return [block for block in section_of(page, name) if isinstance(block, kind)]
-
-
-def text_of(page, name: str) -> str:
-    return "\n".join(block.text for block in blocks_of(page, name, Paragraph))
 
 
 def rows_of(file: Path):

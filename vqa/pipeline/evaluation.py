@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from vqa.errors import DegenerateDataError
 from vqa.pipeline.contest import Round, find_entrants, measure, predict_rounds, share_covered
+from vqa.pipeline.datahash import data_sha256
 from vqa.pipeline.evaluation_files import write_evaluation
 from vqa.pipeline.opening import count_ignored_contents
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.ranking import choose_models, read_training_table
-from vqa.pipeline.training import data_sha256
 from vqa.records import FeatureTable, Split
 from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
 from vqa.train.metrics import Metrics, Summary, summarise

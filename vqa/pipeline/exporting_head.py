@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vqa.files import sha256_of
+from vqa.files import check_writable, sha256_of
 from vqa.pipeline.trusting import check_told
 from vqa.records import is_imported
 from vqa.train.bundle import Bundle, load_bundle
@@ -82,6 +82,7 @@ def export_head(file: Path, model: Path | None = None, *, folder: Path = Path())
     """
     from vqa.train.onnx_head import write_head  # onnx takes a while to load, and no other command needs it
 
+    check_writable(file)
     path = folder / "scorer.vqa" if model is None else model
     bundle = load_bundle(path)
     check_told(bundle)

@@ -45,6 +45,8 @@ class KeptSelection:
     common_width: int
     merges: tuple[str, ...]
     left_out: Mapping[str, str]
+    rows_sha256: str
+    """Of the labels it was made on; empty where the file does not say."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def _selection(file: Path) -> KeptSelection:
         common_width=int(_number(document["common_width"])),
         merges=tuple(map(_text, document["merges"])),
         left_out=_texts(document["left_out"]),
+        rows_sha256=_text(document.get("rows_sha256", "")),
     )
 
 
@@ -173,6 +176,8 @@ def _evaluation(file: Path, metrics_file: Path) -> KeptEvaluation:
     metrics = _metrics_by_method(metrics_file)
     if metrics.keys() != titles.keys():
         raise ValueError("the methods of its two files differ")
+    if any(document["methods"][name]["splits"] != len(values) for name, values in metrics.items()):
+        raise ValueError("the splits of its two files differ")
     first = next(iter(metrics.values()))
     interval = document["interval"]
     return KeptEvaluation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.dataset import Dataset
 from vqa.errors import MALFORMED, BundleError, CacheMissError, VqaError, WorkspaceError
+from vqa.pipeline.datahash import rows_sha256
 from vqa.pipeline.features import CachedRows, current_candidates, look_up
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.selected import StoredSelection, find_stored, read_stored_selection
@@ -168,7 +170,15 @@ def _selection_step(state: _State) -> NextStep | None:
     added = names - {row.name for row in selection.rows} - selection.left_out
     if added:
         return NextStep("vqa select", f"{len(added)} cached models were never ranked")
-    return _recount("vqa select", "ranked", selection.videos, state)
+    return _recount("vqa select", "ranked", selection.videos, state) or _relabel(selection, state)
+
+
+def _relabel(selection: StoredSelection, state: _State) -> NextStep | None:
+    """Return what to do where the labels are others by now."""
+    now = rows_sha256(state.dataset.training_rows(), state.training.ids)
+    if selection.rows_sha256 in ("", now):
+        return None
+    return NextStep("vqa select", "labels changed since models were ranked")
 
 
 def _training_step(state: _State) -> NextStep | None:
@@ -189,10 +199,18 @@ def _recount(command: str, what: str, before: int, state: _State) -> NextStep | 
     return None if before == now else NextStep(command, f"{what} on {before} videos, and there are {now}")
 
 
+def _is_evaluated(file: Path) -> bool:
+    """Return whether there is an evaluation that this version can use."""
+    try:
+        return bool({"methods", "criterion", "top_k"} <= json.loads(file.read_text(encoding="utf-8")).keys())
+    except (OSError, *MALFORMED):
+        return False
+
+
 def _last_steps(state: _State) -> tuple[NextStep, ...]:
     """Say what a trained scorer is good for."""
     steps = []
-    if not (state.workspace.results_dir / "evaluation.json").is_file():
+    if not _is_evaluated(state.workspace.results_dir / "evaluation.json"):
         steps.append(NextStep("vqa evaluate", "how good it is on videos it has not seen"))
     if state.selection is not None and any(is_imported(row.name) for row in state.selection.chosen):
         steps.append(NextStep("vqa export scorer.onnx", "the scorer for other programs; its features are imported"))

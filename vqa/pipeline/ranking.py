@@ -13,6 +13,7 @@ from vqa.dataset import VideoRow
 from vqa.errors import SelectionError
 from vqa.extract.pools import find_row
 from vqa.files import write_text
+from vqa.pipeline.datahash import rows_sha256
 from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, run_on_all
 from vqa.pipeline.opening import count_ignored_contents, open_dataset
 from vqa.pipeline.selected import SelectionRow
@@ -55,6 +56,8 @@ class Selection:
     """What the labels are, where they are not people's opinion."""
     ignored_contents: int = 0
     """Contents that the labels name and `vqa.toml` says not to read."""
+    rows_sha256: str = ""
+    """Of the labels it was made on."""
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -122,7 +125,8 @@ def rank_models(
     comparison = compare_candidates(table, training.stream(), options=options, cost_ms=training.cost_ms())
     ranked = len(comparison.ranking.rows)
     if options.top_k > ranked:
-        raise SelectionError(f"--top-k {options.top_k}: there are {ranked} ranked candidates; choose 1 to that many")
+        asked = f"--top-k {options.top_k}" if top_k else f"top_k = {options.top_k} in vqa.toml"
+        raise SelectionError(f"{asked}: there are {ranked} ranked candidates; choose 1 to that many")
     selection = _selection(workspace, comparison, training, options.top_k)
     write_text(workspace.selection_file, json.dumps(_document(selection), indent=2) + "\n")
     return selection
@@ -207,6 +211,7 @@ def _selection(workspace: Workspace, comparison: Comparison, training: _Training
         failures=training.found.failures,
         note=workspace.dataset.note,
         ignored_contents=count_ignored_contents(workspace, training.found.ids),
+        rows_sha256=rows_sha256(training.rows, training.found.ids),
     )
 
 

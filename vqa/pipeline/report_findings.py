@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.dataset import Dataset
 from vqa.errors import WorkspaceError
+from vqa.pipeline.datahash import data_sha256, rows_sha256
 from vqa.pipeline.features import CachedRows, current_candidates, look_up
 from vqa.pipeline.kept import (
     KeptCrossing,
@@ -26,7 +28,6 @@ from vqa.pipeline.kept import (
 )
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.progress import Progress
-from vqa.pipeline.training import data_sha256
 from vqa.records import EVERY_CANDIDATE, Failure, FeatureTable
 from vqa.report.result_figures import Predicted
 from vqa.workspace import Workspace
@@ -40,11 +41,20 @@ class Findings:
     Args:
         workspace: Where to look.
         thumbnails: Whether videos may be decoded for pictures.
+        unavailable: Models that could not be run just now, each with the reason.
         progress: Told how far slow steps are.
     """
 
-    def __init__(self, workspace: Workspace, *, thumbnails: bool, progress: Progress) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        thumbnails: bool,
+        unavailable: Mapping[str, str] = MappingProxyType({}),
+        progress: Progress,
+    ) -> None:
         self.workspace, self.thumbnails, self.progress = workspace, thumbnails, progress
+        self.unavailable = unavailable
         self.store = FeatureStore(workspace.cache_dir)
 
     @functools.cached_property
@@ -78,10 +88,12 @@ class Findings:
         keys = {memo.known(row.path) for row in rows if row.path is not None}
         ids = {row.id for row in rows}
         ours = {EVERY_CANDIDATE, *(stored.record.fingerprint for stored in self.candidates)}
+        names = {stored.record.name for stored in self.candidates}  # of others than these no older fingerprint stands
         return tuple(
             failure
             for failure in Ledger(self.workspace.cache_dir).open_failures()
-            if failure.fingerprint in ours and (failure.key in keys if failure.key else failure.video in ids)
+            if (failure.fingerprint in ours or failure.candidate not in names)
+            and (failure.key in keys if failure.key else failure.video in ids)
         )
 
     @functools.cached_property
@@ -144,6 +156,11 @@ class Findings:
                 f"{', '.join(gone)}: selected, but the cache has other features by now; run `vqa select` again"
             )
         return tuple(held[row.fingerprint] for row in names)
+
+    def labels_changed(self) -> bool:
+        """Return whether labels are no longer those that models were compared on."""
+        made_on = self.selection.rows_sha256
+        return bool(made_on) and rows_sha256(self.dataset.training_rows(), self.training.ids) != made_on
 
     def changed(self) -> bool:
         """Return whether labels or features are no longer those of the last evaluation."""

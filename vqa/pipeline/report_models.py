@@ -18,6 +18,10 @@ from vqa.report.figures import cost_bars, feature_map, similarity_map
 from vqa.select.criteria import CRITERIA, find_criterion
 from vqa.select.embedding import MOST_POINTS, embed_candidate
 
+_CHANGED = (
+    "Labels changed since the models were compared, and what is said of them here is of before; run `vqa select`, "
+    "`vqa train --cached` and `vqa evaluate`, then `vqa report`."
+)
 _MOST_MAPS = 8
 _PICKING = "greedy"
 """The criterion that gives an order of picks."""
@@ -70,7 +74,8 @@ def _candidate(row: SelectionRow, figures: Sequence[str]) -> tuple[Cell, ...]:
 def _notes(findings: Findings) -> tuple[Block, ...]:
     """Say what the table can't: who is not in it, and whether it is still true."""
     selection = findings.selection
-    notes = [f"Not ranked: {name}: {reason}." for name, reason in selection.left_out.items()]
+    notes = [_CHANGED] if findings.labels_changed() else []
+    notes += [f"Not ranked: {name}: {reason}." for name, reason in selection.left_out.items()]
     narrow = [row.name for row in selection.rows if row.ranked_width < selection.common_width]
     if narrow:
         notes.append(
@@ -98,7 +103,8 @@ def feature_maps(findings: Findings) -> tuple[Block, ...]:
         maps.append(_map(findings, stored, read_table(findings.store, rows, found, [stored])))
     findings.progress.update("laying out features", len(shown), len(shown))
     by_content = any(row.group not in (None, row.id) for row in rows)
-    return _about_maps(len(found.ids), len(chosen), by_content=by_content), *maps
+    stale = (Paragraph(_CHANGED),) if findings.labels_changed() else ()
+    return _about_maps(len(found.ids), len(chosen), by_content=by_content), *stale, *maps
 
 
 def _map(findings: Findings, stored: StoredCandidate, table: FeatureTable) -> Plot:

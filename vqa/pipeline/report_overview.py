@@ -75,11 +75,13 @@ def dataset(findings: Findings) -> tuple[Block, ...]:
 def ratings(findings: Findings) -> tuple[Block, ...]:
     """Show the ratings and the borders of their clusters."""
     mos = np.array([row.mos for row in findings.dataset.labelled], dtype=np.float64)
+    used = frozenset(findings.training.ids)
+    compared = np.array([row.mos for row in findings.dataset.training_rows() if row.id in used], dtype=np.float64)
     settings = findings.workspace.select
     if not len(mos):
         raise DegenerateDataError("no video has a rating; name the labels in vqa.toml")
     try:
-        clusters = mos_clusters(mos, bins=settings.bins, rule=settings.bin_rule)
+        clusters = mos_clusters(compared, bins=settings.bins, rule=settings.bin_rule)
     except DegenerateDataError as error:
         return rating_histogram(mos, borders=()), Paragraph(f"Ratings are in no clusters: {error}.")
     merges = (Paragraph(f"Clusters: {'; '.join(clusters.merges)}."),) if clusters.merges else ()
@@ -89,8 +91,9 @@ def ratings(findings: Findings) -> tuple[Block, ...]:
 def failures(findings: Findings) -> tuple[Block, ...]:
     """Show what failed and why, equal reasons together."""
     found = findings.failures
+    lost = tuple(Paragraph(f"Not run: {name}: {reason}.") for name, reason in findings.unavailable.items())
     if not found:
-        return (Paragraph("No video failed."),)
+        return *lost, Paragraph("No video failed.")
     videos = len({failure.key or failure.video for failure in found})
     grouped = _by_reason(found)
     columns = (
@@ -102,6 +105,7 @@ def failures(findings: Findings) -> tuple[Block, ...]:
     )
     more = f"; the first {_MOST_REASONS} of {len(grouped)} reasons" if len(grouped) > _MOST_REASONS else ""
     return (
+        *lost,
         Paragraph(f"Videos that failed: {videos}. They are left out; `vqa extract --retry-failed` tries them again."),
         Table(f"What failed, and why{more}", columns, tuple(grouped[:_MOST_REASONS])),
     )

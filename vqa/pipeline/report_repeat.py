@@ -32,9 +32,13 @@ def _lines(findings: Findings, held: list[StoredCandidate]) -> Iterator[str]:
     for file, sha256, name in dict.fromkeys((each.file, each.sha256, name) for each, name in imports):
         yield f"# SHA-256 {sha256}"
         yield shlex.join(["vqa", "cache", "import", file, "--as", name])
-    extracted = [stored.record.name for stored in held if not is_imported(stored.record.name)]
-    if extracted:
-        yield " \\\n  ".join(["vqa extract", *(f"--models {shlex.quote(name)}" for name in extracted)])
+    extracted: dict[str, list[str]] = {}
+    for stored in held:
+        if not is_imported(stored.record.name):
+            extracted.setdefault(stored.record.text("precision"), []).append(stored.record.name)
+    for precision, names in extracted.items():
+        models = (f"--models {shlex.quote(name)}" for name in names)
+        yield " \\\n  ".join([shlex.join(["vqa", "extract", "--precision", precision]), *models])
     if findings.workspace.selection_file.is_file():
         yield _select(findings.selection)
     if findings.workspace.bundle_file.is_file():

@@ -68,10 +68,11 @@ def per_split(findings: Findings) -> tuple[Block, ...]:
     evaluation = findings.evaluation
     first = evaluation.contenders[0]
     by = f"by content ({evaluation.groups} contents)" if evaluation.by_content else "by video"
+    has_baselines = any(each.name not in METHODS for each in evaluation.contenders)
+    beside = ", and baselines as one would write them in five lines" if has_baselines else ""
     said = (
         f"{first.summary.splits} splits {by}; models are chosen ({evaluation.selected}), and everything is trained, on "
-        "the seen part of each split alone. The methods, and baselines as one would write them in five lines, on the "
-        "same features:"
+        f"the seen part of each split alone. The methods{beside}, on the same features:"
     )
     plot = split_boxes({each.name: [one.srocc for one in each.metrics] for each in evaluation.contenders})
     left = tuple(Paragraph(f"Not used: {name}: {reason}.") for name, reason in evaluation.left_out.items())
@@ -133,7 +134,7 @@ def ablation(findings: Findings) -> tuple[Block, ...]:
         (each.name, each.summary.median.srocc, each.paired.median_difference if each.paired else None, each.title)
         for each in ours
     )
-    return (Table("Ablation: methods of ours on the same splits, the first with all its parts", columns, rows),)
+    return (Table("Ablation: methods of ours on the same splits", columns, rows),)
 
 
 def crossings(findings: Findings) -> tuple[Block, ...]:

@@ -82,5 +82,5 @@ def _picture(found: Predicted, row: int, jpeg: bytes | None) -> Picture:
     facts = [(name, f"{value[row]:.{digits}f}") for name, value in values.items()]
     if np.isfinite([found.low[row], found.high[row]]).all():
         facts.append(("interval", f"{found.low[row]:.{digits}f} to {found.high[row]:.{digits}f}"))
-    facts.append(("tested in", f"{found.tests[row]} splits"))
+    facts.append(("tested in", f"{found.tests[row]} split{'' if found.tests[row] == 1 else 's'}"))
     return Picture(found.ids[row], jpeg, tuple(facts))

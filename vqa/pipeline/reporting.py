@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from vqa.errors import VqaError, WorkspaceError
 from vqa.files import write_text
@@ -71,7 +72,12 @@ class PageReport:
 
 
 def build_report(
-    folder: str | Path, file: str | Path | None = None, *, thumbnails: bool = True, progress: Progress = SILENT
+    folder: str | Path,
+    file: str | Path | None = None,
+    *,
+    thumbnails: bool = True,
+    unavailable: Mapping[str, str] = MappingProxyType({}),
+    progress: Progress = SILENT,
 ) -> PageReport:
     """Write one self-contained HTML page of all that is known of a workspace.
 
@@ -82,6 +88,7 @@ def build_report(
         folder: The workspace.
         file: The page, replaced if it exists; by default `report.html` in the workspace's results.
         thumbnails: Whether these frames are decoded.
+        unavailable: Models that an extraction just now could not run, each with the reason.
         progress: Told how far slow steps are.
 
     Raises:
@@ -91,7 +98,7 @@ def build_report(
     workspace = open_workspace(folder)
     target = workspace.results_dir / DEFAULT_NAME if file is None else Path(file)
     _check_target(target)
-    findings = Findings(workspace, thumbnails=thumbnails, progress=progress)
+    findings = Findings(workspace, thumbnails=thumbnails, unavailable=unavailable, progress=progress)
     _ = findings.candidates
     page, missing = make_page(findings)
     text = render_page(page)

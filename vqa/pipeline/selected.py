@@ -46,6 +46,8 @@ class StoredSelection:
     left_out: frozenset[str]
     """Names of candidates that could not be ranked."""
     videos: int
+    rows_sha256: str = ""
+    """Of the labels it was made on; empty where the file does not say."""
 
     @property
     def chosen(self) -> tuple[SelectionRow, ...]:
@@ -70,7 +72,8 @@ def read_stored_selection(workspace: Workspace) -> StoredSelection:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         rows = tuple(_checked_row(SelectionRow(**row)) for row in document["rows"])
-        return StoredSelection(rows, frozenset(document["left_out"]), int(document["videos"]))
+        made_on = str(document.get("rows_sha256", ""))
+        return StoredSelection(rows, frozenset(document["left_out"]), int(document["videos"]), made_on)
     except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise WorkspaceError(f"{path}: is damaged or of another version; run `vqa select` again") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.errors import DegenerateDataError
 from vqa.pipeline.candidates import library_versions
+from vqa.pipeline.datahash import data_sha256
 from vqa.pipeline.extraction import extract_features
 from vqa.pipeline.features import look_up, read_table, require_all
 from vqa.pipeline.opening import count_ignored_contents, open_dataset
@@ -103,12 +103,6 @@ def make_job(table: FeatureTable, method: Method, dbis: Sequence[float], random_
         fusion_weights=weights,
         random_state=random_state,
     )
-
-
-def data_sha256(table: FeatureTable, fingerprints: Sequence[str]) -> str:
-    """Return a hash of what a regressor was trained on: ids, scores, groups and candidates."""
-    rows = sorted(zip(table.ids, table.mos.tolist(), table.groups or [""] * len(table.ids), strict=True))
-    return hashlib.sha256(json.dumps([rows, list(fingerprints)]).encode()).hexdigest()
 
 
 def _header(

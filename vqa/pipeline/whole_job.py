@@ -59,10 +59,13 @@ def run_workspace(
     extraction = None
     if open_workspace(folder).dataset.videos:
         extraction = extract_features(folder, models, overrides=overrides, progress=progress)
+    unavailable = {} if extraction is None else extraction.unavailable
+    for name, reason in unavailable.items():  # now, for a later step may fail for want of them
+        progress.note(f"not run: {name}: {reason}")
     progress.update("selecting", 0, 1)
     selection = rank_models(folder, top_k=top_k)
     progress.update("selecting", 1, 1)
     training = train_regressor(folder, cached=True, progress=progress)
     evaluation = evaluate_workspace(folder, splits=splits, top_k=top_k, progress=progress)
-    page = build_report(folder, progress=progress)
+    page = build_report(folder, unavailable=unavailable, progress=progress)
     return RunReport(extraction, selection, training, evaluation, page)

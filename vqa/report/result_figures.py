@@ -73,7 +73,7 @@ def prediction_plot(found: Predicted, curve: tuple[Floats, Floats]) -> Plot:
     }
     return Plot(
         "Predicted against rated",
-        "Each dot is a video that its predictor was not trained on; the nearer the dots lie to the rising curve, the "
+        "Each dot is a video that its predictor was not trained on; the nearer the dots lie to the curve, the "
         "better the prediction follows the ratings.",
         {
             "data": [videos, fit],
