@@ -80,7 +80,6 @@ def score(
     """
     from vqa import pipeline
 
-    pipeline.start_worker_server()  # its libraries load while ours do
     if not timeline:
         _refuse({"window": window, "step": step, "plot": plot}, "does something only with --timeline; add it")
     if timeline:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vqa.cache.tablenames import TableNames
-    from vqa.extract.worker_server import start_worker_server
     from vqa.pipeline.asking import (
         ExplanationReport,
         TimelineReport,
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "vqa.cache.tablenames": "TableNames",
-    "vqa.extract.worker_server": "start_worker_server",
     "vqa.pipeline.asking": "ExplanationReport TimelineReport explain_videos explanations_text score_timelines",
     "vqa.pipeline.bundle_evaluation": "evaluate_bundle",
     "vqa.pipeline.crossing": "CrossReport evaluate_on",
@@ -146,7 +144,6 @@ __all__ = [
     "score_into",
     "score_timelines",
     "score_videos",
-    "start_worker_server",
     "timelines_text",
     "train_regressor",
     "verify_features",

@@ -39,7 +39,6 @@ class ScoreRun:
 
     def rows(self) -> tuple[VideoScore, ...]:
         """Do it."""
-        start_worker_server()
         self._open_sources()
         numbers: dict[str, list[int]] = {}
         for number, source in self._sources.items():
@@ -52,6 +51,7 @@ class ScoreRun:
             if lacking:
                 wanted.append(Wanted(str(number), source.content, lacking, source.key, source.stamp))
         if wanted:
+            start_worker_server()  # its libraries load while the weights do
             gather(self._loaded, wanted, time_average, self._take)
         for first, *copies in numbers.values():
             for number in copies:
