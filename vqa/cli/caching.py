@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vqa.cli.completing import complete_cached
-from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace
+from vqa.cli.options import DONE, INCOMPLETE, as_json, cached_models_option, in_workspace
 
 
 @click.group()
@@ -26,13 +26,7 @@ def cache() -> None:
 
 @cache.command()
 @click.argument("videos", nargs=-1, metavar="[VIDEO_OR_KEY]...")
-@click.option(
-    "--models",
-    multiple=True,
-    metavar="MODEL",
-    shell_complete=complete_cached,
-    help="Only this one, a glob or a fingerprint; repeatable.",
-)
+@cached_models_option
 @in_workspace
 @as_json
 def info(videos: tuple[str, ...], *, models: tuple[str, ...], folder: Path, as_json: bool) -> None:
@@ -155,13 +149,7 @@ def import_(
 
 @cache.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--models",
-    multiple=True,
-    metavar="MODEL",
-    shell_complete=complete_cached,
-    help="Only this one, a glob or a fingerprint; repeatable.",
-)
+@cached_models_option
 @in_workspace
 @as_json
 def export(file: Path, *, models: tuple[str, ...], folder: Path, as_json: bool) -> None:

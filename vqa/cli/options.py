@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from vqa.cli.completing import complete_cached, complete_models
+
 DONE, FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 Command = Callable[..., Any]
@@ -19,6 +21,22 @@ _EFFORT = (
 )
 """Settings of `[extract]` that one run may differ in."""
 
+models_option = click.option(
+    "--models",
+    multiple=True,
+    default=("all",),
+    shell_complete=complete_models,
+    help="`all`, a pool, a model or a glob; repeatable.",
+)
+"""What to extract."""
+cached_models_option = click.option(
+    "--models",
+    multiple=True,
+    metavar="MODEL",
+    shell_complete=complete_cached,
+    help="Only this one, a glob or a fingerprint; repeatable.",
+)
+"""Which of the cache's models."""
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from vqa.cli.completing import complete_models
-from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, with_effort, with_weights
+from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, models_option, with_effort, with_weights
 
 
 @click.command()
@@ -36,13 +35,7 @@ def report(file: Path | None, *, no_thumbnails: bool, folder: Path, as_json: boo
 
 
 @click.command()
-@click.option(
-    "--models",
-    multiple=True,
-    default=("all",),
-    shell_complete=complete_models,
-    help="`all`, a pool, a model or a glob; repeatable.",
-)
+@models_option
 @click.option("--top-k", type=click.IntRange(1), help="How many to select.  [default: what vqa.toml says, 4]")
 @click.option("--splits", type=click.IntRange(1), help="How many random splits.  [default: what vqa.toml says, 20]")
 @with_effort

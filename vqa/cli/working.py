@@ -9,19 +9,13 @@ from typing import Any
 
 import click
 
-from vqa.cli.completing import complete_criteria, complete_methods, complete_models
-from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, with_effort, with_weights
+from vqa.cli.completing import complete_criteria, complete_methods
+from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace, models_option, with_effort, with_weights
 from vqa.settings import CRITERIA
 
 
 @click.command()
-@click.option(
-    "--models",
-    multiple=True,
-    default=("all",),
-    shell_complete=complete_models,
-    help="`all`, a pool, a model or a glob; repeatable.",
-)
+@models_option
 @click.option("--retry-failed", is_flag=True, help="Try videos again that failed before.")
 @click.option(
     "--new-generation",

@@ -9,11 +9,10 @@ import numpy as np
 
 from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.errors import CacheMissError, DegenerateDataError
-from vqa.extract.probe import probes_agree
 from vqa.pipeline.crossing import CrossContender, CrossReport, results_name, test_rows, write_predictions
 from vqa.pipeline.features import look_up, read_table, require_all
 from vqa.pipeline.opening import open_dataset
-from vqa.pipeline.trusting import TRAINING_ROWS, check_told, row_hashes
+from vqa.pipeline.trusting import TRAINING_ROWS, check_told, has_trained_probe, row_hashes
 from vqa.records import FeatureTable
 from vqa.train.bundle import Bundle, load_bundle
 from vqa.train.metrics import score_predictions
@@ -75,7 +74,9 @@ def _find_candidates(bundle: Bundle, store: FeatureStore) -> list[StoredCandidat
     """Return what a cache holds of a bundle's backbones, with the numbers that the bundle was trained on."""
     entries = bundle.header["models"]
     alike = {entry["name"]: store.candidate(entry["fingerprint"]) for entry in entries}
-    found = {name: stored for name, stored in alike.items() if stored is not None and _is_as_trained(bundle, stored)}
+    found = {
+        name: stored for name, stored in alike.items() if stored is not None and has_trained_probe(bundle, name, stored)
+    }
     lacking = [name for name in bundle.names if name not in found]
     if lacking:
         raise CacheMissError(
@@ -83,11 +84,6 @@ def _find_candidates(bundle: Bundle, store: FeatureStore) -> list[StoredCandidat
             f"training ({', '.join(lacking[:3])}); run {filling_command(lacking)} there"
         )
     return [found[name] for name in bundle.names]
-
-
-def _is_as_trained(bundle: Bundle, stored: StoredCandidate) -> bool:
-    before = bundle.extras.get(stored.record.name, np.empty(0)).tolist()
-    return probes_agree(stored.probe, before, precision=stored.record.text("precision"))
 
 
 def _leave_out_training(bundle: Bundle, table: FeatureTable) -> tuple[FeatureTable, int]:

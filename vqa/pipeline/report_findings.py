@@ -14,7 +14,7 @@ from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.dataset import Dataset
 from vqa.errors import WorkspaceError
-from vqa.pipeline.datahash import data_sha256, rows_sha256
+from vqa.pipeline.datahash import rows_sha256
 from vqa.pipeline.features import CachedRows, current_candidates, look_up
 from vqa.pipeline.kept import (
     KeptCrossing,
@@ -28,7 +28,7 @@ from vqa.pipeline.kept import (
 )
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.progress import Progress
-from vqa.records import EVERY_CANDIDATE, Failure, FeatureTable
+from vqa.records import EVERY_CANDIDATE, Failure
 from vqa.report.result_figures import Predicted
 from vqa.workspace import Workspace
 
@@ -164,13 +164,9 @@ class Findings:
 
     def changed(self) -> bool:
         """Return whether labels or features are no longer those of the last evaluation."""
-        rows, candidates = {row.id: row for row in self.dataset.labelled}, self.candidates
-        used = [rows[video] for video in self.training.ids]
-        whole = [stored for stored in candidates if not self.training.lacking[stored.record.name]]
-        groups = tuple(row.group or "" for row in used) if used and all(row.group for row in used) else None
-        mos = np.array([row.mos for row in used], dtype=np.float64)
-        table = FeatureTable(self.training.ids, mos, groups, {})
-        return data_sha256(table, [stored.record.fingerprint for stored in whole]) != self.evaluation.data_sha256
+        lacking = self.training.lacking
+        whole = [stored.record.fingerprint for stored in self.candidates if not lacking[stored.record.name]]
+        return rows_sha256(self.dataset.labelled, self.training.ids, whole) != self.evaluation.data_sha256
 
 
 def _not_evaluated() -> WorkspaceError:

@@ -13,9 +13,9 @@ from vqa.cache.key import KeyMemo
 from vqa.cache.store import FeatureStore, SegmentWriter
 from vqa.errors import CacheError
 from vqa.extract.model import Model
-from vqa.extract.probe import probes_agree
 from vqa.pipeline.backbones import Backbones
 from vqa.pipeline.candidates import library_versions
+from vqa.pipeline.trusting import has_trained_probe
 from vqa.records import VideoFeatures
 from vqa.train.bundle import Bundle
 
@@ -49,10 +49,7 @@ class FeatureCache:
         stored = self._store.candidate(fingerprint)
         if stored is None:
             return frozenset()
-        before = self._bundle.extras.get(name, np.empty(0)).tolist()
-        if stored.weights_sha256 == entry["weights_sha256"] and probes_agree(
-            stored.probe, before, precision=stored.record.text("precision")
-        ):
+        if stored.weights_sha256 == entry["weights_sha256"] and has_trained_probe(self._bundle, name, stored):
             return self._store.keys(fingerprint)
         if self.adding:
             raise CacheError(

@@ -33,7 +33,7 @@ from vqa.train.bundle import load_bundle
 _DEFAULTS = ExtractSettings()
 
 
-def _ignore(score: VideoScore) -> None:
+def ignore_score(score: VideoScore) -> None:
     """Do nothing with a score."""
 
 
@@ -102,7 +102,7 @@ class Scorer:
         self,
         videos: Iterable[Video],
         *,
-        on_score: Callable[[VideoScore], None] = _ignore,
+        on_score: Callable[[VideoScore], None] = ignore_score,
         progress: Progress = SILENT,
     ) -> ScoreReport:
         """Score videos, several at a time; one that can't be scored costs its own row and nothing else.

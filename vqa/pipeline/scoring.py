@@ -13,7 +13,7 @@ from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.effort import settings_of
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.score_files import FORMATS, ScoreFile
-from vqa.pipeline.scorer import Scorer
+from vqa.pipeline.scorer import Scorer, ignore_score
 from vqa.pipeline.scores import ScoreReport, VideoScore
 from vqa.workspace import FILE_NAME, open_workspace
 
@@ -114,7 +114,7 @@ def score_into(
 ) -> ScoreReport:
     """Do what `score_videos` does with a scorer that is loaded; arguments and errors as there."""
     names = list(dict.fromkeys(map(str, videos)))
-    tell = on_score or _ignore
+    tell = on_score or ignore_score
     if output is None:
         return _in_order(scorer.score_many(names, on_score=tell, progress=progress), names, {})
     kind = format_of(output, output_format)
@@ -130,10 +130,6 @@ def score_into(
         report = scorer.score_many([name for name in names if name not in known], on_score=take, progress=progress)
         file.finish(names)
     return _in_order(report, names, known)
-
-
-def _ignore(row: VideoScore) -> None:
-    """Do nothing with a row."""
 
 
 def _in_order(report: ScoreReport, names: Sequence[str], known: Mapping[str, VideoScore]) -> ScoreReport:

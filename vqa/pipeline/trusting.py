@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vqa.cache.store import StoredCandidate
 from vqa.errors import BundleError
+from vqa.extract.probe import probes_agree
 from vqa.extract.spec import PRECISIONS, ModelSpec
 from vqa.records import is_imported
 from vqa.train.bundle import Bundle
@@ -46,6 +48,15 @@ def check_told(bundle: Bundle) -> None:
         _require(hashes.dtype == np.uint64 and hashes.ndim == 1, TRAINING_ROWS)
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise BundleError(f"the bundle's header can't be used ({error}); train again") from error
+
+
+def has_trained_probe(bundle: Bundle, name: str, stored: StoredCandidate) -> bool:
+    """Return whether a cache's model saw the probe clip as the bundle's model of that name did in training.
+
+    The cache may call it otherwise, where its weights are a file that lies elsewhere.
+    """
+    before = bundle.extras.get(name, np.empty(0)).tolist()
+    return probes_agree(stored.probe, before, precision=stored.record.text("precision"))
 
 
 def row_hashes(blocks: Sequence[NDArray[np.float32]]) -> NDArray[np.uint64]:
