@@ -21,7 +21,8 @@ from vqa.cache.store import FeatureStore
 from vqa.errors import VideoError
 from vqa.extract.backends import find_backend
 from vqa.extract.backends.timm import PooledFeatures
-from vqa.extract.engine import Job, run_jobs
+from vqa.extract.engine import run_jobs
+from vqa.extract.jobs import Job
 from vqa.extract.model import Model, OneDnnLinear, cast_matrices, load_network, onednn_is_faster, use_onednn
 from vqa.extract.options import EngineOptions
 from vqa.extract.pools import expand_models

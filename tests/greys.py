@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames
-from vqa.extract.engine import Job, run_jobs
+from vqa.extract.engine import run_jobs
 from vqa.extract.items import Span
+from vqa.extract.jobs import Job
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec

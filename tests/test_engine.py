@@ -14,8 +14,9 @@ import vqa.extract.looking
 import vqa.extract.views
 from vqa.errors import VqaError
 from vqa.extract.decoding import decode_video, read_stamp
-from vqa.extract.engine import Job, run_jobs
+from vqa.extract.engine import run_jobs
 from vqa.extract.items import bytes_needed
+from vqa.extract.jobs import Job
 from vqa.extract.options import EngineOptions
 from vqa.extract.workers import SLOT_PREFIX
 

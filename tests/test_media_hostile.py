@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from vqa.errors import VideoError
 from vqa.extract.decoding import decode_video, read_stamp
-from vqa.extract.engine import Job, run_jobs
+from vqa.extract.engine import run_jobs
 from vqa.extract.items import bytes_needed
+from vqa.extract.jobs import Job
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vqa.errors import VqaError
 from vqa.extract.decoding import decode_video
-from vqa.extract.engine import Job
 from vqa.extract.items import bytes_needed
+from vqa.extract.jobs import Job
 from vqa.extract.launching import Lanes, Launcher, OnTheSpot
 from vqa.extract.model import Model
 from vqa.extract.options import Share

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from vqa.errors import VideoError
 from vqa.extract.backends.timm import PooledFeatures
-from vqa.extract.engine import Job, run_jobs
+from vqa.extract.engine import run_jobs
+from vqa.extract.jobs import Job
 from vqa.extract.model import Model, OneDnnLinear, cast_matrices, onednn_is_faster, use_onednn
 from vqa.extract.options import EngineOptions
 from vqa.extract.precision import probe_input

@@ -9,8 +9,9 @@ from media import grey_frames, textured_frames, write_video
 
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames
-from vqa.extract.engine import Job, run_jobs
+from vqa.extract.engine import run_jobs
 from vqa.extract.items import Span, find_items
+from vqa.extract.jobs import Job
 from vqa.extract.options import EngineOptions
 from vqa.extract.spec import Candidate, ModelSpec, NativeInput
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from vqa.errors import VideoError, VqaError
 from vqa.extract.backends.classic import BACKEND
 from vqa.extract.decode_worker import WorkerLimits
-from vqa.extract.engine import Job, run_jobs
+from vqa.extract.engine import run_jobs
+from vqa.extract.jobs import Job
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec, NativeInput, parse_spec, plan_candidate

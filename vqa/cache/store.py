@@ -94,6 +94,14 @@ class FeatureStore:
         """
         return frozenset(self._held(fingerprint).numbers)
 
+    def holds(self, fingerprint: str, key: str) -> bool:
+        """Return whether a candidate has features of a video.
+
+        Raises:
+            CacheError: the folder or a segment can't be read.
+        """
+        return key in self._held(fingerprint).numbers
+
     def read(self, fingerprint: str, key: str) -> Features:
         """Return one video's features by one candidate.
 

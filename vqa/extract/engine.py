@@ -10,15 +10,13 @@ again, so memory depends neither on a video's length nor on how many there are.
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -26,12 +24,11 @@ from numpy.typing import NDArray
 
 from vqa.errors import VideoError, VqaError
 from vqa.extract.decode_worker import WorkerLimits
-from vqa.extract.decoding import Frames, Stamp
-from vqa.extract.items import Span
+from vqa.extract.decoding import Frames
+from vqa.extract.jobs import ENDLESS, Demand, Job, JobFeed, Sink
 from vqa.extract.launching import Launcher, make_launcher
 from vqa.extract.looker import FrameLooker
 from vqa.extract.looking import DecodedInput, DecodedVideo
-from vqa.extract.machine import usable_cores
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions, Share, share_out, useful_slots
 from vqa.extract.running import Result, Runner, Work
@@ -47,36 +44,6 @@ _TRIES = 4
 """How often a video is given to a pool whose workers are killed while they are idle."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One video, and which of the run's models have not seen it yet."""
-
-    video: str
-    """Its id in the dataset."""
-    source: Path | Frames
-    """Its file, or frames that are decoded already."""
-    key: str
-    models: tuple[int, ...]
-    """Positions in the run's list of models."""
-    stamp: Stamp | None = None
-    """What the file was when its key was found; a file that is another by now is refused."""
-    spans: tuple[Span, ...] = ()
-    """Parts to look at as videos of their own; none for the whole video."""
-
-
-class Sink(Protocol):
-    """Where results go; called from the thread that runs the engine, one call at a time."""
-
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
-        """A video was decoded, for all models that need it; so many of its frames are looked at."""
-
-    def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
-        """One (video, candidate) pair is done; `seconds` is its share of the model's time."""
-
-    def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
-        """A pair failed, or the whole video where `model` is None."""
-
-
 def run_jobs(jobs: Sequence[Job], models: Sequence[Model], sink: Sink, options: EngineOptions) -> None:
     """Decode each job's video once and run every model it needs.
 
@@ -87,8 +54,29 @@ def run_jobs(jobs: Sequence[Job], models: Sequence[Model], sink: Sink, options: 
         VqaError: the views of two videos do not fit into the memory allowed, or workers can't be kept running.
     """
     if jobs:
-        with _Engine(models, sink, options, jobs) as engine:
-            engine.run(jobs)
+        feed = JobFeed()
+        feed.add(jobs)
+        feed.close()
+        run_feed(feed, models, sink, options, demand=Demand.of(jobs))
+
+
+def run_feed(
+    feed: JobFeed, models: Sequence[Model], sink: Sink, options: EngineOptions, *, demand: Demand = ENDLESS
+) -> None:
+    """Do what `run_jobs` does with jobs that may still come; returns when the feed is closed and all is done.
+
+    Args:
+        feed: Gives the jobs; closing it from another thread ends the run in good order.
+        models: All that any job will name.
+        sink: Told what becomes of each job.
+        options: Bounds on memory and work.
+        demand: How much will come, as far as that is known.
+
+    Raises:
+        VqaError: as `run_jobs`.
+    """
+    with _Engine(models, sink, options, demand) as engine:
+        engine.run(feed)
 
 
 @dataclass(frozen=True)
@@ -104,6 +92,11 @@ class _Decoded:
 
 
 @dataclass(frozen=True)
+class _Fed:
+    """There may be new jobs."""
+
+
+@dataclass(frozen=True)
 class _Idle:
     """A device has finished its round, or failed in it."""
 
@@ -111,13 +104,16 @@ class _Idle:
     error: BaseException | None
 
 
+_Event = _Decoded | _Idle | Result | _Fed
+
+
 class _Engine:
     """The loop that keeps decoders and devices busy; all its state belongs to the thread that runs it."""
 
-    def __init__(self, models: Sequence[Model], sink: Sink, options: EngineOptions, jobs: Sequence[Job]) -> None:
+    def __init__(self, models: Sequence[Model], sink: Sink, options: EngineOptions, demand: Demand) -> None:
         self._models, self._sink = models, sink
-        cores, files = usable_cores(), sum(isinstance(job.source, Path) for job in jobs)
-        processes, spans = max(1, min(options.workers or cores, files)), max(1, *(len(job.spans) for job in jobs))
+        cores, files, spans = options.usable_cores, demand.files, demand.spans
+        processes = max(1, min(options.workers or cores, files))
         limits = WorkerLimits(
             options.max_pixels,
             options.video_seconds,
@@ -127,11 +123,11 @@ class _Engine:
             downloads=downloads(),
         )
         candidates = [model.candidate for model in models]
-        shares = share_out(options, models, len(jobs) * spans)
-        wanted = min(len(jobs), useful_slots(models, shares, processes))
+        shares = share_out(options, models, demand.videos * spans)
+        wanted = min(demand.videos, useful_slots(models, shares, processes))
         count, size = slot_count(candidates, options.memory_bytes, wanted, spans=spans)
         networks = {index: model for index, model in enumerate(models) if not _is_native(model)}
-        self._events: SimpleQueue[_Decoded | _Idle | Result] = SimpleQueue()
+        self._events: SimpleQueue[_Event] = SimpleQueue()
         self._ready: deque[Work] = deque()
         self._decoding = 0
         with contextlib.ExitStack() as stack:  # unwound from the last to the first, whatever fails on the way
@@ -167,16 +163,16 @@ class _Engine:
             if isinstance(event, Result):
                 self._take(event)
 
-    def run(self, jobs: Iterable[Job]) -> None:
+    def run(self, feed: JobFeed) -> None:
         """Go through all jobs."""
-        waiting = iter(jobs)
-        self._decode(waiting)
-        while self._decoding or self._ready or len(self._idle) < len(self._runners):
+        feed.call_back(lambda: self._events.put(_Fed()))
+        self._decode(feed)
+        while not feed.ended or self._decoding or self._ready or len(self._idle) < len(self._runners):
             self._take(self._next_event())
-            self._decode(waiting)
+            self._decode(feed)
             self._start_rounds()
 
-    def _next_event(self) -> _Decoded | _Idle | Result:
+    def _next_event(self) -> _Event:
         """Wait for the next event, with an eye on the workers: what they lost would never be reported."""
         quiet = 0.0
         while True:
@@ -186,9 +182,9 @@ class _Engine:
             if self._workers is not None:
                 self._workers.look_after(quiet)
 
-    def _decode(self, waiting: Iterable[Job]) -> None:
+    def _decode(self, feed: JobFeed) -> None:
         """Keep every free slot's worth of videos on its way."""
-        for job in itertools.islice(waiting, len(self._free)):
+        for job in feed.take(len(self._free)):
             self._submit(job, self._free.pop(), tries=1)
 
     def _submit(self, job: Job, slot: Slot, tries: int) -> None:
@@ -203,7 +199,7 @@ class _Engine:
             assert self._workers is not None, "there are workers where a job has a file"
             self._workers.submit(job.source, job.models, slot, done, stamp=job.stamp, spans=job.spans)
 
-    def _take(self, event: _Decoded | _Idle | Result) -> None:
+    def _take(self, event: _Event) -> None:
         if isinstance(event, Result):
             self._store(event.work.job, event.model, event.work.input_of(event.model), event.values, event.seconds)
         elif isinstance(event, _Idle):
@@ -211,7 +207,7 @@ class _Engine:
                 raise event.error
             self._free += [work.slot for work in event.runner.finished()]
             self._idle.append(event.runner)
-        else:
+        elif isinstance(event, _Decoded):
             self._decoding -= 1
             self._take_decoded(event)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from vqa.extract.decode_worker import DEFAULT_WORKER_BYTES
+from vqa.extract.machine import usable_cores
 from vqa.extract.model import Model
 from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS
 
@@ -42,6 +43,14 @@ class EngineOptions:
     """Where models run, each on its own rounds of videos."""
     lanes: int = 0
     """Batches that are computed at once on the CPU, each with its part of the threads; 0 for one on each thread."""
+
+    cores: int = 0
+    """Cores to count on; 0 for all that this process may use."""
+
+    @property
+    def usable_cores(self) -> int:
+        """How many cores the run may count on."""
+        return self.cores or usable_cores()
 
     def batch_on(self, device: torch.device) -> int:
         """Return the frames per forward pass on a device."""

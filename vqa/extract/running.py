@@ -22,7 +22,7 @@ from vqa.extract.options import Share
 from vqa.extract.residency import Residency
 
 if TYPE_CHECKING:
-    from vqa.extract.engine import Job
+    from vqa.extract.jobs import Job
     from vqa.extract.workers import Slot
 
 

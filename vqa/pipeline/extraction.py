@@ -18,7 +18,7 @@ from vqa.pipeline.effort import engine_options
 from vqa.pipeline.generations import settle_generations
 from vqa.pipeline.opening import open_dataset, require_videos
 from vqa.pipeline.progress import SILENT, Progress
-from vqa.pipeline.recording import Recorder
+from vqa.pipeline.recording import Recorder, failed_videos
 from vqa.records import Failure
 from vqa.workspace import open_workspace
 
@@ -107,11 +107,12 @@ def extract_features(
         progress.update("loading models", done, len(planned))
     if loader.unavailable and not recorder.entries:
         raise WeightsError(next(iter(loader.unavailable.values())))
-    settle_generations(recorder, new_generation=new_generation)
+    settle_generations(recorder.entries, recorder.store, renew=recorder.renew if new_generation else None)
     options = engine_options(settings, devices)
-    with recorder.writing() as (jobs, loaded):
-        run_jobs(jobs, loaded, recorder, options)
+    with recorder.writing() as (jobs, loaded, sink):
+        run_jobs(jobs, loaded, sink, options)
     sizes = {stored.record.fingerprint: stored.bytes for stored in FeatureStore(workspace.cache_dir).candidates()}
+    failures = recorder.failures()
     return ExtractionReport(
         videos=len(set(recorder.keys.values())),
         decoded=recorder.decoded_videos,
@@ -122,13 +123,13 @@ def extract_features(
                 precision=entry.candidate.precision,
                 stored=entry.stored,
                 cached=entry.cached,
-                failed=recorder.failed_videos(entry),
+                failed=failed_videos(failures, entry.candidate),
                 seconds=entry.seconds,
                 megabytes=sizes.get(entry.candidate.fingerprint, 0) / 1e6,
             )
             for entry in recorder.entries
         ),
-        failures=recorder.failures(),
+        failures=failures,
         unavailable=dict(loader.unavailable),
         missing=dataset.missing,
     )

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames, Stamp
-from vqa.extract.engine import Job, run_jobs
+from vqa.extract.engine import run_jobs
 from vqa.extract.items import Span
+from vqa.extract.jobs import Job
 from vqa.extract.options import EngineOptions
 from vqa.pipeline.backbones import Backbones
 from vqa.pipeline.reuse import FeatureCache

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vqa.cache.store import StoredCandidate
+from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.errors import ProbeError
 from vqa.extract.probe import beyond_rounding, tolerance
 from vqa.extract.spec import Candidate
 from vqa.pipeline.candidates import library_versions
-from vqa.pipeline.recording import Entry, Recorder
+from vqa.pipeline.storing import Entry
 
 NEW_GENERATION = "`vqa extract --new-generation`"
 
@@ -25,23 +25,26 @@ class _Change:
     """Library versions of then."""
 
 
-def settle_generations(recorder: Recorder, *, new_generation: bool) -> None:
+def settle_generations(
+    entries: Sequence[Entry], store: FeatureStore, *, renew: Callable[[Entry], None] | None = None
+) -> None:
     """Compare each loaded candidate with what the cache holds of it.
 
     Args:
-        recorder: Has loaded its candidates.
-        new_generation: Start a new generation of those that changed, rather than stop; the others go on as they are.
+        entries: The run's candidates, loaded.
+        store: The cache.
+        renew: Starts a new generation of one that changed; the others go on as they are. Without it the run stops.
 
     Raises:
         ProbeError: some changed, and no new generation is to be started.
     """
-    held = {stored.record.fingerprint: stored for stored in recorder.store.candidates()}
+    held = {stored.record.fingerprint: stored for stored in store.candidates()}
     changes = []
-    for entry in [entry for entry in recorder.entries if entry.candidate.fingerprint in held]:
+    for entry in [entry for entry in entries if entry.candidate.fingerprint in held]:
         stored = held[entry.candidate.fingerprint]
         change = _find_change(entry, stored)
-        if new_generation and (change is not None or _has_other_weights(entry, stored)):
-            recorder.renew(entry)
+        if renew is not None and (change is not None or _has_other_weights(entry, stored)):
+            renew(entry)
         elif change is not None:
             changes.append(change)
         elif stored.probe:

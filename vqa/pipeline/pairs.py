@@ -1,0 +1,56 @@
+"""Which pairs of a video and a candidate a cache lacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqa.cache.key import KeyMemo
+from vqa.cache.ledger import Ledger
+from vqa.cache.store import FeatureStore
+from vqa.extract.decoding import Stamp, read_stamp
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A video's file, as it was when it was read."""
+
+    key: str
+    stamp: Stamp
+
+
+class PairFinder:
+    """Tells what is to be done, from the cache as it was found; after `refresh`, as it is.
+
+    Args:
+        cache_dir: The cache folder.
+        retry_failed: Whether pairs that failed are to be tried again.
+    """
+
+    def __init__(self, cache_dir: Path, *, retry_failed: bool) -> None:
+        self.store = FeatureStore(cache_dir)
+        self.ledger = Ledger(cache_dir)
+        self._memo = KeyMemo(cache_dir)
+        self._retry_failed = retry_failed
+
+    def refresh(self) -> None:
+        """Look for what others stored meanwhile."""
+        self.store.refresh()
+
+    def look_at(self, file: Path) -> KnownFile:
+        """Return what a video's file is; one that was never seen is read whole.
+
+        Raises:
+            VideoError: it can't be read.
+        """
+        # The stamp is taken first: whatever changes from here on, the decode worker will notice.
+        stamp = read_stamp(file)
+        return KnownFile(self._memo.key(file), stamp)
+
+    def is_due(self, key: str, fingerprint: str) -> bool:
+        """Return whether a pair that the cache lacks is to be tried: it did not fail, or such are tried again."""
+        return self._retry_failed or self.ledger.failed(key, fingerprint) is None
+
+    def is_missing(self, key: str, fingerprint: str) -> bool:
+        """Return whether the cache lacks a pair that is to be tried."""
+        return not self.store.holds(fingerprint, key) and self.is_due(key, fingerprint)
