@@ -23,6 +23,14 @@ from vqa.settings import CRITERIA
     help="Compute anew, beside the old features, those models whose numbers changed; the others go on as they are.",
 )
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="Of the networks.")
+@click.option(
+    "--engine", type=click.Choice(["local", "ray"]), default="local", help="This machine, or a Ray cluster's nodes."
+)
+@click.option("--address", metavar="HOST:PORT", help="Head node of the cluster.  [default: one on this machine]")
+@click.option("--num-cpus", type=click.IntRange(1), metavar="N", help="Cores of each actor.  [default: its node's]")
+@click.option(
+    "--num-gpus", type=click.FloatRange(0), metavar="N", help="GPUs of each actor, or a part.  [default: its node's]"
+)
 @with_effort
 @in_workspace
 @with_weights
@@ -33,6 +41,10 @@ def extract(
     retry_failed: bool,
     new_generation: bool,
     precision: str | None,
+    engine: str,
+    address: str | None,
+    num_cpus: int | None,
+    num_gpus: float | None,
     overrides: Mapping[str, Any],
     folder: Path,
     as_json: bool,
@@ -46,9 +58,15 @@ def extract(
       vqa extract --models all --memory 4096 --batch 64 --device cuda
       vqa extract --models all --offline --weights-dir /mnt/weights
       vqa extract --models all --new-generation
+      vqa extract --models all --engine ray --address 10.0.0.1:6379
     """
     from vqa import pipeline, tables, terminal
 
+    cluster = None
+    if engine == "ray":
+        cluster = pipeline.RayOptions(address, num_cpus, num_gpus)
+    else:
+        _refuse_for_local(address=address, num_cpus=num_cpus, num_gpus=num_gpus)
     given = {**overrides, "precision": precision} if precision else overrides
     with terminal.Bars() as bars:
         report = pipeline.extract_features(
@@ -57,10 +75,18 @@ def extract(
             retry_failed=retry_failed,
             new_generation=new_generation,
             overrides=given,
+            cluster=cluster,
             progress=bars,
         )
     (terminal.print_json if as_json else tables.print_extraction)(report)
     sys.exit(DONE if report.complete else INCOMPLETE)
+
+
+def _refuse_for_local(**options: object) -> None:
+    """Refuse options of a cluster where none is asked for: they would do nothing."""
+    given = [name.replace("_", "-") for name, value in options.items() if value is not None]
+    if given:
+        raise click.UsageError(f"--{given[0]} is for a cluster; add --engine ray, or leave it out")
 
 
 @click.command()

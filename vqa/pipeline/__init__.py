@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         score_timelines,
     )
     from vqa.pipeline.bundle_evaluation import evaluate_bundle
+    from vqa.pipeline.cluster.connecting import RayOptions
     from vqa.pipeline.crossing import CrossReport, evaluate_on
     from vqa.pipeline.demonstration import DemoReport, run_demo
     from vqa.pipeline.doctor import MachineReport, check_machine
@@ -50,6 +51,7 @@ _HOMES = {
     "vqa.cache.tablenames": "TableNames",
     "vqa.pipeline.asking": "ExplanationReport TimelineReport explain_videos explanations_text score_timelines",
     "vqa.pipeline.bundle_evaluation": "evaluate_bundle",
+    "vqa.pipeline.cluster.connecting": "RayOptions",
     "vqa.pipeline.crossing": "CrossReport evaluate_on",
     "vqa.pipeline.demonstration": "DemoReport run_demo",
     "vqa.pipeline.doctor": "MachineReport check_machine",
@@ -106,6 +108,7 @@ __all__ = [
     "PageReport",
     "Progress",
     "ProvenanceReport",
+    "RayOptions",
     "RowPrinter",
     "RunReport",
     "ScoreReport",

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from vqa.errors import VideoError, VqaError
 from vqa.files import check_writable, write_text
-from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.explaining import Explanation
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.scorer import Scorer
@@ -18,6 +17,7 @@ from vqa.pipeline.scores import BundleInfo
 from vqa.pipeline.scoring import format_of
 from vqa.pipeline.timeline_files import timelines_page, timelines_text
 from vqa.pipeline.timelines import DEFAULT_STEP_SECONDS, DEFAULT_WINDOW_SECONDS, ScoreTimeline
+from vqa.pipeline.versions import library_versions
 from vqa.report.page import render_page
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib.metadata
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -15,23 +13,13 @@ from torch import nn
 
 from vqa.cache.store import FeatureStore
 from vqa.errors import ProbeError, WeightsError
-from vqa.extract.backends import find_backend, plugin_versions, weights_sha256
+from vqa.extract.backends import find_backend, weights_sha256
 from vqa.extract.model import Model, cast_matrices, load_network
 from vqa.extract.precision import choose_precision, native_bfloat16, probe_input
 from vqa.extract.probe import probe_features
 from vqa.extract.spec import DEFAULT_VIEW, PRECISIONS, Candidate, ModelSpec, NativeInput, plan_candidate
 
-_LIBRARIES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "transformers", "av", "numpy")
 _log = logging.getLogger(__name__)
-
-
-def library_versions() -> Mapping[str, str]:
-    """Return the versions of the installed libraries that take part in computing features, plug-ins among them."""
-    versions: dict[str, str] = {}
-    for name in _LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return {**versions, **plugin_versions()}
 
 
 def prepare_network(network: nn.Module, candidate: Candidate, device: torch.device) -> None:

@@ -9,8 +9,8 @@ from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.errors import ProbeError
 from vqa.extract.probe import beyond_rounding, tolerance
 from vqa.extract.spec import Candidate
-from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.storing import Entry
+from vqa.pipeline.versions import library_versions
 
 NEW_GENERATION = "`vqa extract --new-generation`"
 

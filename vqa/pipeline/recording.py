@@ -11,7 +11,7 @@ from vqa.cache.folder import make_folder
 from vqa.dataset import VideoRow
 from vqa.errors import VideoError
 from vqa.extract.decoding import Stamp
-from vqa.extract.jobs import Job
+from vqa.extract.jobs import Job, Sink
 from vqa.extract.model import Model
 from vqa.extract.spec import Candidate
 from vqa.extract.worker_server import start_worker_server
@@ -20,7 +20,26 @@ from vqa.pipeline.pace import Pace
 from vqa.pipeline.pairs import PairFinder
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.storing import Entry, FailureBook, PairSink
-from vqa.records import EVERY_CANDIDATE, Failure
+from vqa.records import EVERY_CANDIDATE, Failure, VideoFeatures
+
+
+class _Paced:
+    """A sink that shows how the run is going."""
+
+    def __init__(self, sink: Sink, pace: Pace) -> None:
+        self._sink, self._pace = sink, pace
+
+    def decoded(self, job: Job, frames: int, seconds: float) -> None:
+        self._sink.decoded(job, frames, seconds)
+        self._pace.decoded(frames)
+
+    def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
+        self._sink.store_features(job, model, features, seconds)
+        self._pace.finish(job.key, 1)
+
+    def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
+        self._sink.fail(job, model, stage, error)
+        self._pace.finish(job.key, len(job.models) if model is None else 1, failed=True)
 
 
 class Recorder:
@@ -90,13 +109,13 @@ class Recorder:
             self._is_writable = True
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[tuple[list[Job], list[Model], PairSink]]:
+    def writing(self) -> Iterator[tuple[list[Job], list[Model], Sink]]:
         """Give the engine its jobs, models and sink; features that are whole are kept, whatever ends the run."""
         active = [entry for entry in self.entries if entry.todo]
         jobs = self._find_jobs(active)
-        sink = PairSink(active, self.store, self._book, Pace({job.key: len(job.models) for job in jobs}, self.progress))
+        sink = PairSink(active, self.store, self._book)
         with sink.writing() as models:
-            yield jobs, models, sink
+            yield jobs, models, _Paced(sink, Pace({job.key: len(job.models) for job in jobs}, self.progress))
         self.decoded_videos = sink.decoded_videos
 
     def _find_jobs(self, active: Sequence[Entry]) -> list[Job]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from vqa.cache.store import StoredCandidate
 from vqa.errors import WorkspaceError
 from vqa.files import sha256_of
-from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.kept import KeptEvaluation, KeptSelection
 from vqa.pipeline.report_findings import Findings
+from vqa.pipeline.versions import library_versions
 from vqa.records import IMPORTED, is_imported
 from vqa.report.content import Block, Code, Column, Facts, Paragraph, Table
 from vqa.train.bundle import load_bundle

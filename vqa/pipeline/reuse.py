@@ -14,8 +14,8 @@ from vqa.cache.store import FeatureStore, SegmentWriter
 from vqa.errors import CacheError
 from vqa.extract.model import Model
 from vqa.pipeline.backbones import Backbones
-from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.trusting import has_trained_probe
+from vqa.pipeline.versions import library_versions
 from vqa.records import VideoFeatures
 from vqa.train.bundle import Bundle
 

@@ -16,7 +16,6 @@ from vqa.extract.model import choose_devices
 from vqa.extract.worker_server import start_worker_server
 from vqa.files import sha256_of
 from vqa.pipeline.backbones import Backbones
-from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.effort import engine_options
 from vqa.pipeline.explaining import Explanation, explain_video
 from vqa.pipeline.gathering import LoadedBundle
@@ -27,6 +26,7 @@ from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore, describe_bu
 from vqa.pipeline.sources import Pixels, Source, Video, open_source, pair
 from vqa.pipeline.timelines import DEFAULT_STEP_SECONDS, DEFAULT_WINDOW_SECONDS, ScoreTimeline, score_windows
 from vqa.pipeline.trusting import check_told
+from vqa.pipeline.versions import library_versions
 from vqa.settings import ExtractSettings
 from vqa.train.bundle import load_bundle
 

@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from vqa.errors import VqaError
-from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.effort import settings_of
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.score_files import FORMATS, ScoreFile
 from vqa.pipeline.scorer import Scorer, ignore_score
 from vqa.pipeline.scores import ScoreReport, VideoScore
+from vqa.pipeline.versions import library_versions
 from vqa.workspace import FILE_NAME, open_workspace
 
 OnScore = Callable[[VideoScore], None]

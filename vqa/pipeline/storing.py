@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, SegmentWriter
@@ -13,8 +12,8 @@ from vqa.errors import VideoError
 from vqa.extract.jobs import Job
 from vqa.extract.model import Model
 from vqa.extract.spec import Candidate
-from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.opening import now_utc
+from vqa.pipeline.versions import library_versions
 from vqa.records import EVERY_CANDIDATE, Failure, VideoFeatures
 
 
@@ -35,16 +34,6 @@ class Entry:
     seconds: float = 0.0
 
 
-class Tally(Protocol):
-    """Counts what is done."""
-
-    def decoded(self, frames: int) -> None:
-        """A video was decoded; so many of its frames are looked at."""
-
-    def finish(self, key: str, pairs: int, *, failed: bool = False) -> None:
-        """Some pairs of a video are done, or have failed."""
-
-
 class FailureBook:
     """Writes failures to the ledger, each once.
 
@@ -53,9 +42,10 @@ class FailureBook:
         note: Told each of them in one line.
     """
 
-    def __init__(self, ledger: Ledger, note: Callable[[str], None]) -> None:
+    def __init__(self, ledger: Ledger, note: Callable[[str], None] = lambda line: None) -> None:
         self.ledger = ledger
         self._note = note
+        self._taken: list[Failure] = []
         self._said: set[tuple[str, str, str, str]] | None = None
         """What the ledger says already."""
 
@@ -70,7 +60,13 @@ class FailureBook:
             self.ledger.add(row)
             self._said.add((row.video, row.key, row.fingerprint, row.reason))
         self._note(f"{video}: {error}")
+        self._taken.append(row)
         return row
+
+    def take(self) -> list[Failure]:
+        """Return the failures since this was last asked."""
+        taken, self._taken = self._taken, []
+        return taken
 
 
 class PairSink:
@@ -80,11 +76,10 @@ class PairSink:
         entries: The run's candidates that have a model, in the order of the engine's models.
         store: The cache.
         book: Takes failures.
-        tally: Counts.
     """
 
-    def __init__(self, entries: Sequence[Entry], store: FeatureStore, book: FailureBook, tally: Tally) -> None:
-        self._entries, self._store, self._book, self._tally = entries, store, book, tally
+    def __init__(self, entries: Sequence[Entry], store: FeatureStore, book: FailureBook) -> None:
+        self._entries, self._store, self._book = entries, store, book
         self._writers: list[SegmentWriter] = []
         self.decoded_videos = 0
 
@@ -119,7 +114,6 @@ class PairSink:
     def decoded(self, job: Job, frames: int, seconds: float) -> None:
         """Note that a video was decoded."""
         self.decoded_videos += 1
-        self._tally.decoded(frames)
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
         """Put one pair into the cache, and cancel what stood against it."""
@@ -128,9 +122,7 @@ class PairSink:
         self._book.ledger.resolve(job.key, entry.candidate.fingerprint, video=job.video)
         entry.stored += 1
         entry.seconds += seconds
-        self._tally.finish(job.key, 1)
 
     def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
         """Write one row of the ledger."""
         self._book.record(job.video, job.key, None if model is None else self._entries[model].candidate, stage, error)
-        self._tally.finish(job.key, len(job.models) if model is None else 1, failed=True)

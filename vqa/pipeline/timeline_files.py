@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from vqa.escaping import csv_text
-from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.scores import BundleInfo
 from vqa.pipeline.timelines import ScoreTimeline
+from vqa.pipeline.versions import library_versions
 from vqa.report.content import Cell, Column, Page, Plot, Section, Table
 
 COLUMNS = ("video", "begin_seconds", "end_seconds", "score", "low", "high", "reason")

@@ -11,7 +11,6 @@ import numpy as np
 
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.errors import DegenerateDataError
-from vqa.pipeline.candidates import library_versions
 from vqa.pipeline.datahash import data_sha256
 from vqa.pipeline.extraction import extract_features
 from vqa.pipeline.features import look_up, read_table, require_all
@@ -19,6 +18,7 @@ from vqa.pipeline.opening import count_ignored_contents, open_dataset
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.selected import SelectionRow, find_stored, read_selection
 from vqa.pipeline.trusting import TRAINING_MOS, TRAINING_ROWS, row_hashes
+from vqa.pipeline.versions import library_versions
 from vqa.records import Failure, FeatureTable, is_imported
 from vqa.train.bundle import save_bundle
 from vqa.train.fitting import FittedRegressor, TrainJob, fit_many

@@ -1,0 +1,144 @@
+"""Reach a Ray cluster, or say in one line why it can't be reached."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vqa.apart import UnreadableError, read_apart
+from vqa.errors import VqaError
+
+_ANSWER_SECONDS = 5.0
+_JOIN_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Which cluster, and what each actor of it gets.
+
+    Raises:
+        VqaError: a number is not above 0.
+    """
+
+    address: str | None = None
+    """Host and port of the head node, or `auto`; None for `$RAY_ADDRESS`, a cluster of this machine, or a new one."""
+    num_cpus: int | None = None
+    """Cores of each actor; None for all of its node."""
+    num_gpus: float | None = None
+    """GPUs of each actor, parts allowed; None for all of its node."""
+
+    def __post_init__(self) -> None:
+        if self.num_cpus is not None and self.num_cpus < 1:
+            raise VqaError(f"an actor can't have {self.num_cpus} cores; give 1 or more")
+        if self.num_gpus is not None and not 0 <= self.num_gpus < float("inf"):
+            raise VqaError(f"an actor can't have {self.num_gpus} GPUs; give 0 or more")
+
+
+def require_ray() -> None:
+    """Refuse to go on where Ray is not installed.
+
+    Raises:
+        VqaError: it is not.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise VqaError("Ray is not installed here; `pip install 'vqa[ray]'`, on every node of the cluster")
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Be part of a cluster for the block.
+
+    Args:
+        address: As in `RayOptions`.
+
+    Raises:
+        VqaError: there is no cluster, it does not answer, or its versions are others.
+    """
+    import ray
+
+    given = address or os.environ.get("RAY_ADDRESS")
+    if given:
+        _try(given)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that is started here: nothing is reported
+    with _own_signals():
+        if given:
+            ray.init(address=given, log_to_driver=False, configure_logging=False)
+        else:
+            ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _try(address: str) -> None:
+    """Join a cluster in a process of its own: where none answers, Ray waits for minutes and then ends the process."""
+    if "://" in address:
+        raise VqaError(f"{address}: vqa runs on a node of the cluster itself; give the head node's host and port")
+    if address != "auto":
+        _knock(address)
+    try:
+        read_apart(__name__, address, seconds=_JOIN_SECONDS)
+    except UnreadableError as error:
+        raise VqaError(f"{address}: no cluster that can be joined ({error}); look at it with `ray status`") from error
+
+
+def _knock(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        raise VqaError(f"{address!r} is no address; give the head node's host and port, such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VqaError(
+            f"{address}: no cluster answers there ({reason}); start one with `ray start --head` on its head node"
+        ) from error
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep our own handling of signals, which Ray takes over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _main() -> None:
+    """Join a cluster and leave it; say in one line why not."""
+    import ray
+
+    try:
+        ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)
+    except (RuntimeError, ConnectionError, ValueError) as error:
+        sys.exit(_in_short(str(error)))
+
+
+def _in_short(said: str) -> str:
+    """Return in a few words why Ray would not have us."""
+    versions = re.findall(r"(Ray|Python): (\S+)", said)
+    if "Version mismatch" in said and len(versions) >= 4:
+        theirs, ours = (" and ".join(" ".join(pair) for pair in part) for part in (versions[:2], versions[2:4]))
+        return f"it runs {theirs}, this machine {ours}: install the same on all nodes"
+    if "Could not find any running Ray instance" in said:
+        return "none runs on this machine: start one with `ray start --head`, or leave out --address"
+    return " ".join(said.split())
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,151 @@
+"""The extractors of a run, one or more on each node: started, asked, lost, and started again."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+
+from vqa.errors import VqaError
+from vqa.pipeline.cluster.connecting import RayOptions
+from vqa.pipeline.cluster.extractor import Extractor
+from vqa.pipeline.cluster.members import Answer, Member, Node
+from vqa.pipeline.cluster.nodes import alive_nodes, on
+from vqa.pipeline.cluster.work import Order
+
+_LOOKS, _WORKS = "looks", "works"
+_GROUPS = {_LOOKS: 1, _WORKS: 4}
+_OTHERS = 3
+_MOST_DEATHS = 3
+"""Of extractors on one node that is alive, with no block done between them."""
+_STOP_SECONDS = 60.0
+_START_SECONDS = 180.0
+
+
+class Crew:
+    """Extractors on all nodes of a cluster.
+
+    Args:
+        order: What the run is; each extractor gets its own number of cores.
+        options: What each extractor gets of its node.
+        check: Looks at nodes before they get an extractor; raises where they can't have one.
+    """
+
+    def __init__(
+        self, order: Callable[[int], Order], options: RayOptions, check: Callable[[Sequence[Node]], None]
+    ) -> None:
+        self._order, self._options, self._check = order, options, check
+        self.members: list[Member] = []
+        self._asked: dict[Any, tuple[Member, str, tuple[Any, ...]]] = {}
+        self._known: set[str] = set()
+        """Nodes that were looked at."""
+        self._deaths: Counter[str] = Counter()
+
+    def enlist(self) -> None:
+        """Start extractors on nodes that have none: new ones, and those whose extractor has died.
+
+        Raises:
+            VqaError: no node has room, or one can't work with the others.
+        """
+        nodes = alive_nodes()
+        new = [node for node in nodes if node.id not in self._known]
+        if new:
+            self._check(new)
+            self._known |= {node.id for node in new}
+        for node in nodes:
+            here = sum(member.node.id == node.id for member in self.members)
+            if self._deaths[node.id] < _MOST_DEATHS:
+                for _ in range(self._room(node) - here):
+                    self._start(node)
+        if not self.members:
+            raise VqaError(self._emptiness(nodes))
+
+    def _emptiness(self, nodes: Sequence[Node]) -> str:
+        if self._deaths and nodes:
+            return (
+                f"extractors on all {len(nodes)} node(s) died {_MOST_DEATHS} times or more with nothing done between; "
+                "look at their memory and at Ray's logs. What was stored stays, the same command goes on"
+            )
+        if not nodes:
+            return "no node with a core is alive; start one with `ray start --address=...`. The same command goes on"
+        each = f"{self._options.num_cpus or 1} cores and {self._options.num_gpus or 0:g} GPUs"
+        return f"none of {len(nodes)} node(s) has {each} for an actor; lower --num-cpus or --num-gpus"
+
+    def _room(self, node: Node) -> int:
+        """Return how many extractors a node is to have."""
+        cpus, gpus = self._share(node)
+        by_cpus = node.cpus // cpus
+        return by_cpus if not gpus else min(by_cpus, int(node.gpus / gpus + 1e-9))
+
+    def _share(self, node: Node) -> tuple[int, float]:
+        cpus, gpus = self._options.num_cpus, self._options.num_gpus
+        return node.cpus if cpus is None else cpus, node.gpus if gpus is None else gpus
+
+    def _start(self, node: Node) -> None:
+        cpus, gpus = self._share(node)
+        kind = ray.remote(concurrency_groups=_GROUPS)(Extractor)
+        actor = kind.options(
+            num_cpus=cpus, num_gpus=gpus, scheduling_strategy=on(node), max_restarts=0, max_concurrency=_OTHERS
+        ).remote(self._order(cpus))
+        member = Member(node, actor)
+        self.members.append(member)
+        self.ask(member, "begin")
+
+    def ask(self, member: Member, method: str, *arguments: Any) -> None:
+        """Call a method of an extractor; `wait` gives the answer."""
+        group = {"look_at": _LOOKS, "work_on": _WORKS}.get(method)
+        call = getattr(member.actor, method)
+        reference = (call.options(concurrency_group=group) if group else call).remote(*arguments)
+        self._asked[reference] = (member, method, arguments)
+        member.busy[method] += 1
+
+    def wait(self, seconds: float) -> list[Answer]:
+        """Return the answers that have come, after so many seconds at the latest.
+
+        Raises:
+            VqaError: an extractor can't go on; the message names its node.
+        """
+        if not self._asked:
+            time.sleep(seconds)
+            return []
+        ready, _ = ray.wait(list(self._asked), num_returns=1, timeout=seconds)
+        also, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
+        return [self._answer(reference) for reference in dict.fromkeys([*ready, *also])]
+
+    def _answer(self, reference: Any) -> Answer:
+        member, method, arguments = self._asked.pop(reference)
+        member.busy[method] -= 1
+        try:
+            value = ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            raise _told(member.node, error) from error
+        except ray.exceptions.RayError:
+            return Answer(member, method, arguments, lost=True, to_blame=self._bury(member))
+        if method == "work_on":
+            self._deaths[member.node.id] = 0
+        return Answer(member, method, arguments, value)
+
+    def _bury(self, member: Member) -> bool:
+        """Forget an extractor that has died; return whether its node is alive."""
+        alive = any(node.id == member.node.id for node in alive_nodes())
+        if member in self.members:
+            self.members.remove(member)
+            self._deaths[member.node.id] += alive
+        return alive
+
+    def stop(self) -> None:
+        """Let all extractors end after the videos in work, and store what is whole."""
+        ending = [member.actor.stop.remote() for member in self.members]
+        if ending:
+            ray.wait(ending, num_returns=len(ending), timeout=_STOP_SECONDS)
+
+
+def _told(node: Node, error: ray.exceptions.RayTaskError) -> BaseException:
+    """Return what an extractor raised; what a user can meet names the node."""
+    cause: BaseException = error.cause
+    if isinstance(cause, VqaError):
+        return type(cause)(f"{node.name}: {cause}")
+    return cause

@@ -1,0 +1,192 @@
+"""What runs on each node: looks at files, and extracts features with the engine of one machine."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from vqa.cache.ledger import Ledger
+from vqa.cache.store import FeatureStore
+from vqa.errors import VideoError
+from vqa.extract.backends.hub import weights_from
+from vqa.extract.headers import HeaderReader
+from vqa.extract.model import choose_devices
+from vqa.extract.spec import Candidate, ModelSpec
+from vqa.pipeline.candidates import CandidateLoader
+from vqa.pipeline.cluster.station import Station
+from vqa.pipeline.cluster.work import Done, Looked, Order, Prepared, Pulse, Row, Settled, Todo
+from vqa.pipeline.effort import engine_options
+from vqa.pipeline.generations import settle_generations
+from vqa.pipeline.pairs import PairFinder
+from vqa.pipeline.recording import load_entry
+from vqa.pipeline.storing import Entry, FailureBook
+from vqa.records import Failure
+
+
+class Extractor:
+    """One node's part of a run. Looking at files and working on blocks may go on at once, in threads.
+
+    Args:
+        order: What the run is.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._stack = contextlib.ExitStack()
+        self._entries: list[Entry] = []
+        self._store_lock, self._station_lock = threading.Lock(), threading.Lock()
+        self._station: Station | None = None
+
+    def begin(self) -> None:
+        """Make ready; apart from the constructor, whose errors would be those of Ray.
+
+        Raises:
+            VqaError: the device can't be used, or there is no such folder of weights.
+        """
+        order = self._order
+        torch.set_num_threads(order.cores)
+        self._stack.enter_context(weights_from(offline=order.downloads.offline, folder=order.downloads.folder))
+        devices = choose_devices(order.settings.device)
+        self._options = replace(engine_options(order.settings, devices), cores=order.cores)
+        self._finder = PairFinder(order.cache_dir, retry_failed=order.retry_failed)
+        self._loader = CandidateLoader(self._finder.store, order.settings.precision, devices[0])
+        self._headers = self._stack.enter_context(HeaderReader())
+        self._looks = FailureBook(self._finder.ledger)
+        self._works = FailureBook(Ledger(order.cache_dir))  # the threads share no ledger: each writes its own file
+
+    def settle(self, specs: Sequence[ModelSpec], new_generation: bool) -> Settled:  # noqa: FBT001 - called through Ray
+        """Choose each candidate's generation and precision, for all extractors of the run.
+
+        Args:
+            specs: What is asked for.
+            new_generation: Start a new generation of each model whose numbers are no longer those in the cache.
+
+        Raises:
+            UnknownModelError, CacheError: as `CandidateLoader` and `FeatureStore`.
+        """
+        settled = [self._loader.settle(candidate) for candidate in self._loader.plan(specs)]
+        self.join([candidate for candidate in settled if candidate is not None])
+        if new_generation:
+            self._entries = [entry for entry in self._entries if load_entry(entry, self._loader)]
+            settle_generations(self._entries, self._finder.store, renew=self._renew)
+        return Settled(tuple(entry.candidate for entry in self._entries), dict(self._loader.unavailable))
+
+    def _renew(self, entry: Entry) -> None:
+        assert entry.model is not None
+        entry.candidate = replace(entry.candidate, generation=entry.candidate.generation + 1)
+        entry.model = replace(entry.model, candidate=entry.candidate)
+
+    def join(self, candidates: Sequence[Candidate]) -> None:
+        """Take over the run's candidates, as another extractor settled them."""
+        self._entries = [Entry(candidate, 0, frozenset(), None) for candidate in candidates]
+
+    def look_at(self, rows: Sequence[Row]) -> Looked:
+        """Find out what files are, and which pairs of them are to be done; one that can't be read goes to the ledger.
+
+        Raises:
+            CacheError: the cache can't be read or written.
+        """
+        found, failures = [], list[Failure]()
+        for row in rows:
+            try:
+                known = self._finder.look_at(row.file)
+            except VideoError as error:
+                failures.append(self._looks.record(row.video, "", None, "open", error))
+                continue
+            found.append((row, known))
+        with self._store_lock:
+            needs = [tuple(self._missing(known.key)) for _, known in found]
+        failures += [failure for _, known in found for failure in self._standing(known.key)]
+        pending = [(row, known, models) for (row, known), models in zip(found, needs, strict=True) if models]
+        seconds = self._headers.seconds(
+            [row.file for row, _, _ in pending], [known.stamp.size for _, known, _ in pending]
+        )
+        todo = tuple(
+            Todo(row.video, row.file, known.key, known.stamp, models, lasts)
+            for (row, known, models), lasts in zip(pending, seconds, strict=True)
+        )
+        return Looked(tuple(known.key for _, known in found), todo, tuple(failures))
+
+    def _missing(self, key: str) -> list[int]:
+        """Return the candidates that are to see a video."""
+        prints = (entry.candidate.fingerprint for entry in self._entries)
+        return [place for place, fingerprint in enumerate(prints) if self._finder.is_missing(key, fingerprint)]
+
+    def _standing(self, key: str) -> list[Failure]:
+        """Return what stands against a video and is not tried again."""
+        if self._order.retry_failed:
+            return []
+        prints = [entry.candidate.fingerprint for entry in self._entries]
+        stored = [self._finder.store.holds(fingerprint, key) for fingerprint in prints]
+        failed = [self._finder.ledger.failed(key, each) for each, held in zip(prints, stored, strict=True) if not held]
+        return list(dict.fromkeys(failure for failure in failed if failure is not None))
+
+    def prepare(self, models: Sequence[int]) -> Prepared:
+        """Load some candidates and run them on the probe clip.
+
+        Raises:
+            ProbeError: one's numbers are no longer those in the cache.
+        """
+        unavailable: dict[int, str] = {}
+        for place in models:
+            entry = self._entries[place]
+            if entry.model is None and not load_entry(entry, self._loader):
+                unavailable[place] = self._loader.unavailable[str(entry.candidate)]
+        loaded = {place: self._entries[place] for place in models if place not in unavailable}
+        with self._store_lock:
+            self._finder.refresh()
+            settle_generations(list(loaded.values()), self._finder.store)
+        digests = {place: entry.model.weights_sha256 for place, entry in loaded.items() if entry.model is not None}
+        return Prepared(digests, {place: entry.probe for place, entry in loaded.items()}, unavailable)
+
+    def agree_on(self, probes: Mapping[int, tuple[float, ...]]) -> None:
+        """Take what one extractor's models gave for the probe clip for all: rounding must not drift between them."""
+        for place, probe in probes.items():
+            self._entries[place].probe = probe
+
+    def work_on(self, todos: Sequence[Todo]) -> Done:
+        """Do the pairs of a block that the cache lacks; they are on the disk when this returns.
+
+        Raises:
+            VqaError: the engine or the cache can't go on.
+        """
+        with self._store_lock:
+            self._finder.refresh()
+            left = [replace(todo, models=tuple(self._left(todo))) for todo in todos]
+        left = [todo for todo in left if todo.models]
+        if not left:
+            return Done({}, {}, 0, ())
+        needed = frozenset(place for todo in left for place in todo.models)
+        with self._station_lock:
+            station = self._station_for(needed)
+        return station.work_on(left)
+
+    def _left(self, todo: Todo) -> list[int]:
+        """Return the candidates that a video still lacks: another run, or a worker that died, may have been here."""
+        prints = {place: self._entries[place].candidate.fingerprint for place in todo.models}
+        return [place for place, each in prints.items() if not self._finder.store.holds(each, todo.key)]
+
+    def _station_for(self, needed: frozenset[int]) -> Station:
+        """Return an engine that runs these candidates; one that lacks some makes room for another, its blocks done."""
+        before = frozenset[int]() if self._station is None else self._station.models
+        if self._station is None or not needed <= before:
+            if self._station is not None:
+                self._station.close()
+            entries = {place: self._entries[place] for place in needed | before}
+            self._station = Station(entries, FeatureStore(self._order.cache_dir), self._works, self._options)
+        return self._station
+
+    def pulse(self) -> Pulse:
+        """Return how far it is."""
+        station = self._station
+        return Pulse(0, 0) if station is None else Pulse(station.pairs_in_work(), station.frames)
+
+    def stop(self) -> None:
+        """End after the videos in work; what is whole is on the disk then."""
+        if self._station is not None:
+            self._station.close(drop=True)
+        self._stack.close()
