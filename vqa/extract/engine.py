@@ -23,22 +23,18 @@ import torch
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError, VqaError
-from vqa.extract.decode_worker import WorkerLimits
 from vqa.extract.decoding import Frames
 from vqa.extract.jobs import ENDLESS, Demand, Job, JobFeed, Sink
 from vqa.extract.launching import Launcher, make_launcher
 from vqa.extract.looker import FrameLooker
 from vqa.extract.looking import DecodedInput, DecodedVideo
 from vqa.extract.model import Model
-from vqa.extract.options import EngineOptions, Share, share_out, useful_slots
+from vqa.extract.options import EngineOptions, Share, share_out, useful_slots, worker_limits
 from vqa.extract.running import Result, Runner, Work
 from vqa.extract.spec import NativeInput
-from vqa.extract.workers import DecodeWorkers, Outcome, Slot, slot_count
-from vqa.files import downloads
+from vqa.extract.workers import DecodeWorkers, Hire, Outcome, Slot, slot_count
 from vqa.records import VideoFeatures
 
-_MAX_CODEC_THREADS = 8
-"""More hold more frames at once, and gain little."""
 _LOOK_SECONDS = 5.0
 _TRIES = 4
 """How often a video is given to a pool whose workers are killed while they are idle."""
@@ -61,7 +57,13 @@ def run_jobs(jobs: Sequence[Job], models: Sequence[Model], sink: Sink, options: 
 
 
 def run_feed(
-    feed: JobFeed, models: Sequence[Model], sink: Sink, options: EngineOptions, *, demand: Demand = ENDLESS
+    feed: JobFeed,
+    models: Sequence[Model],
+    sink: Sink,
+    options: EngineOptions,
+    *,
+    demand: Demand = ENDLESS,
+    hire: Hire = DecodeWorkers,
 ) -> None:
     """Do what `run_jobs` does with jobs that may still come; returns when the feed is closed and all is done.
 
@@ -71,11 +73,12 @@ def run_feed(
         sink: Told what becomes of each job.
         options: Bounds on memory and work.
         demand: How much will come, as far as that is known.
+        hire: Gives what decodes files, for the models' candidates.
 
     Raises:
         VqaError: as `run_jobs`.
     """
-    with _Engine(models, sink, options, demand) as engine:
+    with _Engine(models, sink, options, demand, hire) as engine:
         engine.run(feed)
 
 
@@ -110,21 +113,14 @@ _Event = _Decoded | _Idle | Result | _Fed
 class _Engine:
     """The loop that keeps decoders and devices busy; all its state belongs to the thread that runs it."""
 
-    def __init__(self, models: Sequence[Model], sink: Sink, options: EngineOptions, demand: Demand) -> None:
+    def __init__(self, models: Sequence[Model], sink: Sink, options: EngineOptions, demand: Demand, hire: Hire) -> None:
         self._models, self._sink = models, sink
         cores, files, spans = options.usable_cores, demand.files, demand.spans
         processes = max(1, min(options.workers or cores, files))
-        limits = WorkerLimits(
-            options.max_pixels,
-            options.video_seconds,
-            max_duration_seconds=options.max_duration_seconds,
-            memory_bytes=options.worker_bytes,
-            threads=min(_MAX_CODEC_THREADS, max(1, cores // processes)),
-            downloads=downloads(),
-        )
+        limits = worker_limits(options, processes)
         candidates = [model.candidate for model in models]
         shares = share_out(options, models, demand.videos * spans)
-        wanted = min(demand.videos, useful_slots(models, shares, processes))
+        wanted = min(demand.videos, useful_slots(models, shares, processes + options.elsewhere))
         count, size = slot_count(candidates, options.memory_bytes, wanted, spans=spans)
         networks = {index: model for index, model in enumerate(models) if not _is_native(model)}
         self._events: SimpleQueue[_Event] = SimpleQueue()
@@ -133,7 +129,7 @@ class _Engine:
         with contextlib.ExitStack() as stack:  # unwound from the last to the first, whatever fails on the way
             self._slots = [stack.enter_context(contextlib.closing(Slot(size))) for _ in range(count)]
             self._looker = stack.enter_context(FrameLooker(candidates))
-            self._workers = stack.enter_context(DecodeWorkers(candidates, processes, limits)) if files else None
+            self._workers = stack.enter_context(hire(candidates, processes, limits)) if files else None
             stack.callback(self._ready.clear)
             stack.push(self._store_what_is_done)
             stack.callback(torch.set_num_threads, torch.get_num_threads())

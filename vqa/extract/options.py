@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 import torch
 
-from vqa.extract.decode_worker import DEFAULT_WORKER_BYTES
+from vqa.extract.decode_worker import DEFAULT_WORKER_BYTES, WorkerLimits
 from vqa.extract.machine import usable_cores
 from vqa.extract.model import Model
 from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS
+from vqa.files import downloads
 
 CPU_BATCH = 4
 """Measured on CPUs: larger batches leave the caches and cost up to a fifth more a frame."""
 GPU_BATCH = 64
 MAX_LANES = 16
 """More would wait for the interpreter, which all threads of Python share."""
+_MAX_CODEC_THREADS = 8
+"""More hold more frames at once, and gain little."""
 DEFAULT_MEMORY_BYTES = 1 << 30
 DEFAULT_VIDEO_SECONDS = 600.0
 
@@ -47,6 +50,9 @@ class EngineOptions:
     cores: int = 0
     """Cores to count on; 0 for all that this process may use."""
 
+    elsewhere: int = 0
+    """Videos that are decoded on other machines at once, beside those of the decode processes."""
+
     @property
     def usable_cores(self) -> int:
         """How many cores the run may count on."""
@@ -73,6 +79,18 @@ class Share:
     def runners(self) -> int:
         """Rounds that go on at once; on the CPU two, so that the end of one never leaves a lane without work."""
         return 2 if self.lanes else 1
+
+
+def worker_limits(options: EngineOptions, processes: int) -> WorkerLimits:
+    """Return what each of so many decode processes may take."""
+    return WorkerLimits(
+        options.max_pixels,
+        options.video_seconds,
+        max_duration_seconds=options.max_duration_seconds,
+        memory_bytes=options.worker_bytes,
+        threads=min(_MAX_CODEC_THREADS, max(1, options.usable_cores // processes)),
+        downloads=downloads(),
+    )
 
 
 def share_out(options: EngineOptions, models: Sequence[Model], videos: int) -> tuple[Share, ...]:

@@ -22,7 +22,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from pebble import ProcessExpired, ProcessPool
 from torch import Tensor
@@ -96,6 +96,40 @@ def _reserve(file: Path, size: int) -> None:
 
 Outcome = DecodedVideo | VideoError | BaseException
 """What became of a video; any other exception is a fault of our own."""
+
+
+class Decoders(Protocol):
+    """What decodes files into slots."""
+
+    @property
+    def generation(self) -> int:
+        """How often it was started anew."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    def submit(
+        self,
+        path: Path,
+        models: tuple[int, ...],
+        slot: Slot,
+        done: Callable[[Outcome, int], None],
+        *,
+        stamp: Stamp | None = None,
+        spans: tuple[Span, ...] = (),
+    ) -> None:
+        """Decode a video into a slot; see `DecodeWorkers`."""
+
+    def restart(self) -> None:
+        """Begin anew; every video in work is reported as broken."""
+
+    def look_after(self, quiet_seconds: float) -> None:
+        """Begin anew if it has broken unseen."""
+
+
+Hire = Callable[[Sequence[Candidate], int, WorkerLimits], Decoders]
+"""Gives decoders for some candidates, with so many processes on this machine, each within limits."""
 
 
 class DecodeWorkers:

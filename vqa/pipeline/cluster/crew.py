@@ -12,6 +12,7 @@ import ray
 from vqa.errors import VqaError
 from vqa.pipeline.cluster.connecting import RayOptions
 from vqa.pipeline.cluster.extractor import Extractor
+from vqa.pipeline.cluster.helping import Helper
 from vqa.pipeline.cluster.members import Answer, Member, Node
 from vqa.pipeline.cluster.nodes import alive_nodes, on
 from vqa.pipeline.cluster.work import Order
@@ -32,13 +33,22 @@ class Crew:
         order: What the run is; each extractor gets its own number of cores.
         options: What each extractor gets of its node.
         check: Looks at nodes before they get an extractor; raises where they can't have one.
+        on_gpus: Whether models run on GPUs where there are some; nodes without one then decode for those that have.
     """
 
     def __init__(
-        self, order: Callable[[int], Order], options: RayOptions, check: Callable[[Sequence[Node]], None]
+        self,
+        order: Callable[[int], Order],
+        options: RayOptions,
+        check: Callable[[Sequence[Node]], None],
+        *,
+        on_gpus: bool = True,
     ) -> None:
         self._order, self._options, self._check = order, options, check
+        self._on_gpus = on_gpus and options.num_gpus != 0
         self.members: list[Member] = []
+        """The extractors."""
+        self._helpers: list[Member] = []
         self._asked: dict[Any, tuple[Member, str, tuple[Any, ...]]] = {}
         self._known: set[str] = set()
         """Nodes that were looked at."""
@@ -55,11 +65,12 @@ class Crew:
         if new:
             self._check(new)
             self._known |= {node.id for node in new}
-        for node in nodes:
-            here = sum(member.node.id == node.id for member in self.members)
-            if self._deaths[node.id] < _MOST_DEATHS:
-                for _ in range(self._room(node) - here):
-                    self._start(node)
+        with_gpus = self._on_gpus and any(node.gpus for node in nodes)
+        for node in [node for node in nodes if self._deaths[node.id] < _MOST_DEATHS]:
+            here = sum(member.node.id == node.id for member in [*self.members, *self._helpers])
+            helps = with_gpus and not node.gpus
+            for _ in range((1 if helps else self._room(node)) - here):
+                self._start(node, helps=helps)
         if not self.members:
             raise VqaError(self._emptiness(nodes))
 
@@ -84,15 +95,27 @@ class Crew:
         cpus, gpus = self._options.num_cpus, self._options.num_gpus
         return node.cpus if cpus is None else cpus, node.gpus if gpus is None else gpus
 
-    def _start(self, node: Node) -> None:
+    def _start(self, node: Node, *, helps: bool) -> None:
         cpus, gpus = self._share(node)
-        kind = ray.remote(concurrency_groups=_GROUPS)(Extractor)
+        kind = ray.remote(Helper) if helps else ray.remote(concurrency_groups=_GROUPS)(Extractor)
         actor = kind.options(
-            num_cpus=cpus, num_gpus=gpus, scheduling_strategy=on(node), max_restarts=0, max_concurrency=_OTHERS
+            num_cpus=cpus,
+            num_gpus=0 if helps else gpus,
+            scheduling_strategy=on(node),
+            max_restarts=0,
+            max_concurrency=2 * cpus + _OTHERS if helps else _OTHERS,
         ).remote(self._order(cpus))
         member = Member(node, actor)
-        self.members.append(member)
+        (self._helpers if helps else self.members).append(member)
         self.ask(member, "begin")
+
+    def _share_help(self) -> None:
+        """Tell all extractors who decodes for them, each with its part."""
+        helpers = [
+            (member.actor, self._share(member.node)[0] / len(self.members)) for member in self._helpers if member.begun
+        ]
+        for member in self.members:
+            self.ask(member, "take_help", helpers)
 
     def ask(self, member: Member, method: str, *arguments: Any) -> None:
         """Call a method of an extractor; `wait` gives the answer."""
@@ -113,7 +136,13 @@ class Crew:
             return []
         ready, _ = ray.wait(list(self._asked), num_returns=1, timeout=seconds)
         also, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
-        return [self._answer(reference) for reference in dict.fromkeys([*ready, *also])]
+        answers = [self._answer(reference) for reference in dict.fromkeys([*ready, *also])]
+        for answer in answers:
+            if answer.method == "begin" and not answer.lost:
+                answer.member.begun = True
+        if self._helpers and any(answer.method == "begin" for answer in answers):
+            self._share_help()
+        return [answer for answer in answers if answer.member not in self._helpers]
 
     def _answer(self, reference: Any) -> Answer:
         member, method, arguments = self._asked.pop(reference)
@@ -131,14 +160,15 @@ class Crew:
     def _bury(self, member: Member) -> bool:
         """Forget an extractor that has died; return whether its node is alive."""
         alive = any(node.id == member.node.id for node in alive_nodes())
-        if member in self.members:
-            self.members.remove(member)
-            self._deaths[member.node.id] += alive
+        for members in (self.members, self._helpers):
+            if member in members:
+                members.remove(member)
+                self._deaths[member.node.id] += alive
         return alive
 
     def stop(self) -> None:
         """Let all extractors end after the videos in work, and store what is whole."""
-        ending = [member.actor.stop.remote() for member in self.members]
+        ending = [member.actor.stop.remote() for member in [*self.members, *self._helpers]]
         if ending:
             ray.wait(ending, num_returns=len(ending), timeout=_STOP_SECONDS)
 

@@ -72,7 +72,7 @@ def extract_on_cluster(
             progress.note(note)
 
     with connected(options.address):
-        crew = Crew(order, options, check)
+        crew = Crew(order, options, check, on_gpus=task.settings.device != "cpu")
         try:
             drive = Drive(crew, iter(places), results)
             settled = drive.settle(specs, new_generation=task.new_generation)

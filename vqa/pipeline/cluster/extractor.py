@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -13,10 +16,12 @@ from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore
 from vqa.errors import VideoError
 from vqa.extract.backends.hub import weights_from
+from vqa.extract.decode_worker import WorkerLimits
 from vqa.extract.headers import HeaderReader
 from vqa.extract.model import choose_devices
 from vqa.extract.spec import Candidate, ModelSpec
 from vqa.pipeline.candidates import CandidateLoader
+from vqa.pipeline.cluster.helping import Hand, SharedDecoders
 from vqa.pipeline.cluster.station import Station
 from vqa.pipeline.cluster.work import Done, Looked, Order, Prepared, Pulse, Row, Settled, Todo
 from vqa.pipeline.effort import engine_options
@@ -40,6 +45,7 @@ class Extractor:
         self._entries: list[Entry] = []
         self._store_lock, self._station_lock = threading.Lock(), threading.Lock()
         self._station: Station | None = None
+        self._hands: list[Hand] = []
 
     def begin(self) -> None:
         """Make ready; apart from the constructor, whose errors would be those of Ray.
@@ -57,6 +63,14 @@ class Extractor:
         self._headers = self._stack.enter_context(HeaderReader())
         self._looks = FailureBook(self._finder.ledger)
         self._works = FailureBook(Ledger(order.cache_dir))  # the threads share no ledger: each writes its own file
+
+    def take_help(self, helpers: Sequence[tuple[Any, float]]) -> None:
+        """Let helpers decode for this extractor, too.
+
+        Args:
+            helpers: Handles of actors, and how many cores of each are for this extractor.
+        """
+        self._hands[:] = [Hand(_caller(actor), cores) for actor, cores in helpers]
 
     def settle(self, specs: Sequence[ModelSpec], new_generation: bool) -> Settled:  # noqa: FBT001 - called through Ray
         """Choose each candidate's generation and precision, for all extractors of the run.
@@ -177,8 +191,13 @@ class Extractor:
             if self._station is not None:
                 self._station.close()
             entries = {place: self._entries[place] for place in needed | before}
-            self._station = Station(entries, FeatureStore(self._order.cache_dir), self._works, self._options)
+            options = replace(self._options, elsewhere=math.ceil(sum(2 * hand.cores for hand in self._hands)))
+            store = FeatureStore(self._order.cache_dir)
+            self._station = Station(entries, store, self._works, options, hire=self._hire)
         return self._station
+
+    def _hire(self, candidates: Sequence[Candidate], processes: int, limits: WorkerLimits) -> SharedDecoders:
+        return SharedDecoders(candidates, processes, limits, self._hands)
 
     def pulse(self) -> Pulse:
         """Return how far it is."""
@@ -190,3 +209,8 @@ class Extractor:
         if self._station is not None:
             self._station.close(drop=True)
         self._stack.close()
+
+
+def _caller(actor: Any) -> Callable[..., Future[Any]]:
+    """Return what asks an actor to decode a video."""
+    return lambda *arguments: actor.decode.remote(*arguments).future()

@@ -13,6 +13,7 @@ from vqa.errors import VideoError, VqaError
 from vqa.extract.engine import run_feed
 from vqa.extract.jobs import Job, JobFeed
 from vqa.extract.options import EngineOptions
+from vqa.extract.workers import DecodeWorkers, Hire
 from vqa.pipeline.cluster.work import Done, Todo
 from vqa.pipeline.storing import Entry, FailureBook, PairSink
 from vqa.records import Failure, VideoFeatures
@@ -48,16 +49,23 @@ class Station:
         store: The cache.
         book: Takes failures; no other thread uses it.
         options: Bounds on memory and work.
+        hire: Gives what decodes files.
     """
 
     def __init__(
-        self, entries: Mapping[int, Entry], store: FeatureStore, book: FailureBook, options: EngineOptions
+        self,
+        entries: Mapping[int, Entry],
+        store: FeatureStore,
+        book: FailureBook,
+        options: EngineOptions,
+        *,
+        hire: Hire = DecodeWorkers,
     ) -> None:
         self.models = frozenset(entries)
         """Positions of the candidates that it can run."""
         self.frames = 0
         self._places = sorted(entries)
-        self._book, self._options = book, options
+        self._book, self._options, self._hire = book, options, hire
         self._sink = PairSink([entries[place] for place in self._places], store, book)
         self._feed = JobFeed()
         self._lock = threading.Lock()
@@ -101,7 +109,7 @@ class Station:
         torch.set_num_threads(self._options.usable_cores)  # of this thread: what the engine shares out
         try:
             with self._sink.writing() as models:
-                run_feed(self._feed, models, self, self._options)
+                run_feed(self._feed, models, self, self._options, hire=self._hire)
         except BaseException as error:  # noqa: BLE001 - raised in the thread of each block that waits
             self._error = error
         with self._lock:
