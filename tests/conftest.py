@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from s3server import Bucket, S3Server
     from workspaces import Trained
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests share `media`, and import modes without packages can't
@@ -52,6 +53,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     from workspaces import make_trained
 
     return make_trained(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A server on this machine that speaks the protocol of S3."""
+    from s3server import s3_server
+
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Bucket:
+    """A bucket of its own on that server."""
+    return s3.bucket()
 
 
 @pytest.fixture(autouse=True)

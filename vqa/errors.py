@@ -36,6 +36,10 @@ class TableError(VqaError):
     """A table of features can't be read or written, or does not fit the dataset."""
 
 
+class StorageError(VqaError):
+    """A place that a URL names can't be reached or used at all."""
+
+
 class CacheMissError(CacheError):
     """Features that were asked for are not in the cache."""
 

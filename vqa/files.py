@@ -12,6 +12,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 if sys.platform != "win32":
     import fcntl
@@ -51,6 +55,20 @@ def written_whole(target: Path, *, make_folder: bool = True) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+def put_whole(target: Place, content: bytes, *, make_folder: bool = True) -> None:
+    """Write a file whole or not at all: by `written_whole`, or by one request where a remote file system takes it.
+
+    Raises:
+        OSError: it can't be written.
+        StorageError: the remote file system can't be used.
+    """
+    if not isinstance(target, Path):
+        target.write_bytes(content)
+        return
+    with written_whole(target, make_folder=make_folder) as temporary:
+        temporary.write_bytes(content)
+
+
 @contextlib.contextmanager
 def _locked_temporary(target: Path) -> Iterator[Path]:
     """Make an empty hidden file beside `target` and hold a lock on it; the lock follows it through a rename."""
@@ -58,7 +76,7 @@ def _locked_temporary(target: Path) -> Iterator[Path]:
         temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_TEMPORARY}")
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            _lock(descriptor, wait=True)
+            lock_file(descriptor, wait=True)
             if os.fstat(descriptor).st_nlink:  # else a sweeper came between
                 yield temporary
                 return
@@ -66,8 +84,13 @@ def _locked_temporary(target: Path) -> Iterator[Path]:
             os.close(descriptor)
 
 
-def _lock(descriptor: int, *, wait: bool) -> bool:
-    """Lock a file for this process; return whether that can be done: not on every system, not while another has it."""
+def lock_file(descriptor: int, *, wait: bool) -> bool:
+    """Lock a file for this process; return whether that can be done: not on every system, not while another has it.
+
+    Args:
+        descriptor: The open file.
+        wait: Wait until the other one lets go of it.
+    """
     if sys.platform == "win32":
         return False
     try:
@@ -90,15 +113,15 @@ def check_writable(target: Path) -> None:
         temporary.unlink()
 
 
-def sweep_temporaries(folder: Path) -> int:
+def sweep_temporaries(folder: Place) -> int:
     """Remove the temporary files that dead writers left in a folder; those of live ones stay, on whatever machine.
 
-    Where the file system has no locks nothing is removed.
+    Where the file system has no locks nothing is removed; a remote one has no temporary files.
 
     Returns:
         How many were removed.
     """
-    return sum(map(_swept, folder.glob(f".*{_TEMPORARY}")))
+    return sum(map(_swept, folder.glob(f".*{_TEMPORARY}"))) if isinstance(folder, Path) else 0
 
 
 def _swept(temporary: Path) -> bool:
@@ -107,7 +130,7 @@ def _swept(temporary: Path) -> bool:
     except OSError:  # gone, or not ours to remove
         return False
     try:
-        if not _lock(descriptor, wait=False):
+        if not lock_file(descriptor, wait=False):
             return False
         temporary.unlink()
     except OSError:
@@ -117,8 +140,13 @@ def _swept(temporary: Path) -> bool:
     return True
 
 
-def make_folders(folder: Path) -> None:
-    """Make a folder and those it lies in, and bring the names of all that are new to the disk."""
+def make_folders(folder: Place) -> None:
+    """Make a folder and those it lies in, and bring the names of all that are new to the disk.
+
+    A remote folder is there with the first file in it.
+    """
+    if not isinstance(folder, Path):
+        return
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in reversed(missing):
@@ -133,9 +161,9 @@ def settle(temporary: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, where the system can."""
-    if os.name != "posix":
+def sync_folder(folder: Place) -> None:
+    """Flush a folder's entries to the disk, where there is one and the system can."""
+    if os.name != "posix" or not isinstance(folder, Path):
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -150,7 +178,7 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def require_regular(path: Path) -> None:
+def require_regular(path: Place) -> None:
     """Refuse what is no regular file before it is opened: a pipe would be waited for, for ever.
 
     Raises:
@@ -160,7 +188,7 @@ def require_regular(path: Path) -> None:
         raise OSError(errno.EINVAL, "is a folder, a pipe or a device, not a file", str(path))
 
 
-def refuse_link(path: Path) -> None:
+def refuse_link(path: Place) -> None:
     """Refuse a link where something of ours is to be written: in a cache from elsewhere it could lead anywhere.
 
     Raises:
@@ -170,7 +198,7 @@ def refuse_link(path: Path) -> None:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Place) -> str:
     """Return the SHA-256 of a file's bytes, 64 hexadecimal digits.
 
     Raises:

@@ -1,0 +1,96 @@
+"""A server on this machine that speaks the protocol of S3, and what tests ask of it behind the back of vqa."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of its own."""
+
+    name: str
+    client: Any
+    """boto3's."""
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.name}"
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of all objects."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def segments(self, prefix: str = "") -> list[str]:
+        """Names of all segments, oldest first."""
+        return sorted((key for key in self.names(prefix) if key.endswith(".h5")), key=lambda key: key.split("/")[-1])
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.client.get_object(Bucket=self.name, Key=key)["Body"].read())
+
+    def put(self, key: str, content: bytes) -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=content)
+
+    def delete(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.name, Key=key)
+
+
+@dataclass
+class S3Server:
+    """The server; `environment` is what a process needs to find it."""
+
+    server: ThreadedMotoServer = field(
+        default_factory=lambda: ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    )
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self) -> None:
+        self.server.start()
+        host, port = self.server.get_host_and_port()
+        self.environment = {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "reader",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def bucket(self) -> Bucket:
+        """Make a new bucket."""
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id="writer",
+            aws_secret_access_key="secret",
+            region_name="us-east-1",
+        )
+        name = f"videos-{os.getpid()}-{next(_numbers)}"
+        client.create_bucket(Bucket=name)
+        return Bucket(name, client)
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """A server that is found by the environment of this process and of those it starts."""
+    server, before = S3Server(), dict(os.environ)
+    server.start()
+    os.environ.update(server.environment)
+    try:
+        yield server
+    finally:
+        server.stop()
+        os.environ.clear()
+        os.environ.update(before)
