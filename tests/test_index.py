@@ -126,7 +126,7 @@ def test_a_forged_index_gives_no_wrong_features(cache, changes):
 
 def test_a_folder_that_can_not_be_written_to_goes_without(cache, monkeypatch):
     index_file(cache).unlink()
-    monkeypatch.setattr(index_module, "written_whole", lambda target: (_ for _ in ()).throw(OSError(30, "read-only")))
+    monkeypatch.setattr(index_module, "put_whole", lambda *_: (_ for _ in ()).throw(OSError(30, "read-only")))
     assert len(FeatureStore(cache).keys(FINGERPRINT)) == 40
     assert not index_file(cache).exists()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vqa.cache import ledger as ledger_module
+from vqa.cache import lines as lines_module
 from vqa.cache.folder import append_line
 from vqa.cache.ledger import Ledger
 from vqa.errors import CacheError
@@ -21,7 +21,7 @@ def failure(video="clip", key="k1", fingerprint="f1", reason="no frames"):
 def clock(monkeypatch):
     """Count nanoseconds up by one, so that no test hangs on the machine's clock."""
     ticks = iter(range(1_000, 10_000))
-    monkeypatch.setattr(ledger_module.time, "time_ns", lambda: next(ticks))
+    monkeypatch.setattr(lines_module.time, "time_ns", lambda: next(ticks))
 
 
 def test_nothing_is_made_before_the_first_failure(tmp_path):
@@ -61,15 +61,15 @@ def test_the_last_line_on_a_pair_wins(tmp_path):
 def test_a_clock_set_back_does_not_reorder_a_process_own_lines(tmp_path, monkeypatch):
     ledger = Ledger(tmp_path)
     ledger.add(failure(reason="one"))
-    monkeypatch.setattr(ledger_module.time, "time_ns", lambda: 5)
+    monkeypatch.setattr(lines_module.time, "time_ns", lambda: 5)
     ledger.add(failure(reason="two"))
     assert [each.reason for each in Ledger(tmp_path).open_failures()] == ["two"]
 
 
 def test_a_line_from_a_clock_that_runs_ahead_can_be_resolved(tmp_path, monkeypatch):
-    monkeypatch.setattr(ledger_module.time, "time_ns", lambda: 10**19)
+    monkeypatch.setattr(lines_module.time, "time_ns", lambda: 10**19)
     Ledger(tmp_path).add(failure())
-    monkeypatch.setattr(ledger_module.time, "time_ns", lambda: 10**18)
+    monkeypatch.setattr(lines_module.time, "time_ns", lambda: 10**18)
     ledger = Ledger(tmp_path)
     ledger.resolve("k1", "f1", video="clip")
     assert (ledger.open_failures(), Ledger(tmp_path).open_failures()) == ((), ())
@@ -157,7 +157,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     def fill_up(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ledger_module, "append_line", fill_up)
+    monkeypatch.setattr(lines_module, "append_line", fill_up)
     ledger = Ledger(tmp_path)
     with pytest.raises(CacheError, match="No space left on device"):
         ledger.add(failure())

@@ -188,7 +188,7 @@ def test_the_file_explains_each_key_and_shows_those_without_a_value(tmp_path):
     lines = write_workspace(Workspace(tmp_path, DatasetSettings("clips"))).read_text().splitlines()
     assert lines[:3] == [
         "[workspace]",
-        "# Folder of the features; several workspaces may share one.",
+        "# Folder of the features, or a URL such as s3://bucket/folder; several workspaces may share one.",
         'cache = "cache"',
     ]
     assert "# Lowest and highest score of the rating scale, if known." in lines

@@ -72,7 +72,7 @@ class DatasetSettings:
     """
 
     videos: str = setting(
-        "A folder, searched with all below it, or a glob; relative to this file's folder or absolute. "
+        "A folder, searched with all below it, or a glob; relative to this file's folder, absolute, or a URL. "
         '"" where there are labels and imported features only.'
     )
     labels: str | tuple[str, ...] | None = setting(

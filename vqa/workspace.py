@@ -9,11 +9,15 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from vqa.errors import WorkspaceError
 from vqa.files import write_text
 from vqa.settings import COMMENT, DatasetSettings, ExtractSettings, SelectSettings, TrainSettings, setting
+from vqa.urls import is_url, place_of
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 __all__ = [
     "FILE_NAME",
@@ -41,7 +45,7 @@ class Workspace:
     select: SelectSettings = field(default_factory=SelectSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     cache: str = "cache"
-    """The cache folder; several workspaces may share one."""
+    """The cache folder, a path or a URL; several workspaces may share one."""
 
     def __post_init__(self) -> None:
         if not self.cache:
@@ -52,9 +56,25 @@ class Workspace:
         return self.root / Path(path).expanduser()
 
     @property
-    def cache_dir(self) -> Path:
-        """Folder of the features."""
-        return self.resolve(self.cache)
+    def cache_dir(self) -> Place:
+        """Folder of the features.
+
+        Raises:
+            StorageError: it is a URL of a kind that can't be used here.
+        """
+        return self._place(self.cache)
+
+    @property
+    def videos(self) -> str:
+        """The folder or glob of the videos, a path or a URL.
+
+        Raises:
+            StorageError: it is a URL of a kind that can't be used here.
+        """
+        return str(self._place(self.dataset.videos))
+
+    def _place(self, path: str) -> Place:
+        return place_of(path) if is_url(path) else self.resolve(path)
 
     @property
     def selection_file(self) -> Path:
@@ -76,7 +96,9 @@ class Workspace:
 class _WorkspaceTable:
     """The table [workspace] of vqa.toml."""
 
-    cache: str = setting("Folder of the features; several workspaces may share one.", "cache")
+    cache: str = setting(
+        "Folder of the features, or a URL such as s3://bucket/folder; several workspaces may share one.", "cache"
+    )
 
 
 _TABLES: dict[str, type[Any]] = {

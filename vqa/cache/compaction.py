@@ -16,6 +16,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqa.cache.contents import Contents, candidate_folders, join_segments, segment_paths
 from vqa.cache.folder import not_writable
@@ -25,6 +26,10 @@ from vqa.cache.segmentwriting import write_segment
 from vqa.cache.verifying import Damage, examine, examine_all, sweep_cache
 from vqa.errors import CacheError
 from vqa.files import sync_folder
+
+if TYPE_CHECKING:
+    from vqa.remote import RemotePath
+    from vqa.urls import Place
 
 TARGET_BYTES = 128 << 20
 """Size that merged segments come close to: one is made in memory, and read in one go."""
@@ -36,7 +41,7 @@ _SMALL = 2
 class Compaction:
     """What `compact_cache` did."""
 
-    root: Path
+    root: Place
     segments_before: int
     segments_after: int
     bytes_before: int
@@ -56,7 +61,7 @@ class _Part:
 
 
 def compact_cache(
-    root: Path, *, target_bytes: int = TARGET_BYTES, step: Callable[[int, int], None] | None = None
+    root: Place, *, target_bytes: int = TARGET_BYTES, step: Callable[[int, int], None] | None = None
 ) -> Compaction:
     """Merge the small segments of each candidate; features, times and provenance stay as they are.
 
@@ -85,7 +90,7 @@ def compact_cache(
     return Compaction(root, before[0], after[0], before[1], after[1], tuple(damages), swept)
 
 
-def _weigh(folders: Iterable[Sequence[Path]]) -> tuple[int, int]:
+def _weigh(folders: Iterable[Sequence[Place]]) -> tuple[int, int]:
     """Return how many segments there are, and their bytes."""
     count = size = 0
     for places in folders:
@@ -149,9 +154,21 @@ def _merge(group: Sequence[_Part], fingerprint: str) -> None:
             f"{path}: what was written can't be read back ({found[0].reason}); nothing was removed, check the disk and "
             "run `vqa cache verify --repair`"
         )
+    if not isinstance(path, Path):
+        _require_sources(path, [part.segment.path for part in group])
 
 
-def _remove(paths: Sequence[Path]) -> None:
+def _require_sources(path: RemotePath, sources: Sequence[Place]) -> None:
+    """Take a merged segment back if what it was made of went away meanwhile: dropped, it must not come again.
+
+    A local folder that is dropped takes the new segment with it, or is not there to write to.
+    """
+    if not set(sources) <= set(segment_paths({source.parent for source in sources})):
+        path.unlink(missing_ok=True)
+        raise SegmentGoneError(f"{path.parent}: segments of this candidate are gone; run the command again")
+
+
+def _remove(paths: Sequence[Place]) -> None:
     try:
         for path in paths:
             path.unlink(missing_ok=True)

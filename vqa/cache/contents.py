@@ -10,16 +10,19 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqa.cache.folder import reason_of
 from vqa.cache.index import read_index, write_index
+from vqa.cache.marks import hide_dropped
 from vqa.cache.segment import MENDING, SUFFIX, Segment, SegmentGoneError, open_segment
 from vqa.errors import CacheError
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 FOLDER_NAME = re.compile(r".+-(?P<fingerprint>[0-9A-Za-z]{6,64})")
 """Of a candidate: readable, then its fingerprint."""
@@ -48,13 +51,13 @@ class Contents:
         return segment, number - int(self.starts[segment])
 
 
-def candidate_folders(root: Path) -> dict[str, list[Path]]:
+def candidate_folders(root: Place) -> dict[str, list[Place]]:
     """Return the folders of each fingerprint: more than one where it was extracted under two names.
 
     Raises:
         CacheError: the cache folder can't be read.
     """
-    folders: defaultdict[str, list[Path]] = defaultdict(list)
+    folders: defaultdict[str, list[Place]] = defaultdict(list)
     for path in visible_entries(root):
         match = FOLDER_NAME.fullmatch(path.name)
         if match and path.is_symlink():  # in a cache from elsewhere it could lead to any folder of ours
@@ -64,14 +67,15 @@ def candidate_folders(root: Path) -> dict[str, list[Path]]:
     return dict(folders)
 
 
-def visible_entries(folder: Path) -> list[Path]:
+def visible_entries(folder: Place) -> list[Place]:
     """Return what a folder holds and does not hide, in the order of names; temporary files are hidden.
 
     Raises:
         CacheError: it can't be read; one that does not exist holds nothing.
     """
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        found = hide_dropped(folder.iterdir())
+        return sorted((path for path in found if not path.name.startswith(".")), key=lambda path: path.name)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -80,7 +84,7 @@ def visible_entries(folder: Path) -> list[Path]:
         ) from error
 
 
-def segment_paths(folders: Iterable[Path]) -> list[Path]:
+def segment_paths(folders: Iterable[Place]) -> list[Place]:
     """Return the segment files of a candidate's folders, oldest first.
 
     Raises:
@@ -90,7 +94,7 @@ def segment_paths(folders: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: path.name)
 
 
-def read_contents(fingerprint: str, folders: Sequence[Path], known: MutableMapping[Path, Segment]) -> Contents:
+def read_contents(fingerprint: str, folders: Sequence[Place], known: MutableMapping[Place, Segment]) -> Contents:
     """Look for a candidate's segments and open those that neither `known` nor an index has.
 
     Args:
@@ -119,10 +123,10 @@ def while_segments_go(read: Callable[[], _Read], look_again: Callable[[], None] 
     return read()
 
 
-def _segments(folder: Path, known: MutableMapping[Path, Segment]) -> list[Segment]:
+def _segments(folder: Place, known: MutableMapping[Place, Segment]) -> list[Segment]:
     paths = segment_paths([folder])
     if sum(path not in known for path in paths) >= _WORTH_AN_INDEX:
-        known.update(read_index(folder, [path.name for path in paths]))
+        known.update(read_index(folder, paths))
     unknown = [path for path in paths if path not in known]
     known.update((path, open_segment(path)) for path in unknown)
     segments = [known[path] for path in paths]

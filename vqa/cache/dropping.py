@@ -5,27 +5,33 @@ from __future__ import annotations
 import secrets
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vqa.cache.contents import candidate_folders
+from vqa.cache.contents import candidate_folders, segment_paths
 from vqa.cache.folder import not_writable
+from vqa.cache.index import INDEX
+from vqa.cache.marks import drop_marked, mark_dropped
 from vqa.files import sync_folder
+
+if TYPE_CHECKING:
+    from vqa.remote import RemotePath
+    from vqa.urls import Place
 
 _DROPPED = ".dropped-"
 
 
-def drop_candidate(root: Path, fingerprint: str) -> None:
+def drop_candidate(root: Place, fingerprint: str) -> None:
     """Remove all features of a candidate; a kill in the middle leaves all of them or none that can be seen.
 
         rename to a hidden name -> fsync the cache folder -> delete
+        mark what is dropped, where the folder is remote   -> delete
 
     Raises:
         CacheError: a folder can't be removed.
     """
     for folder in candidate_folders(root).get(fingerprint, []):
-        hidden = root / f"{_DROPPED}{secrets.token_hex(8)}"
         try:
-            folder.rename(hidden)
-            sync_folder(root)
+            _hide(folder)
         except FileNotFoundError:  # another process dropped it
             continue
         except OSError as error:
@@ -33,12 +39,27 @@ def drop_candidate(root: Path, fingerprint: str) -> None:
     delete_dropped(root)
 
 
-def delete_dropped(root: Path) -> None:
+def _hide(folder: Place) -> None:
+    if isinstance(folder, Path):
+        folder.rename(folder.parent / f"{_DROPPED}{secrets.token_hex(8)}")
+        sync_folder(folder.parent)
+        return
+    last = max((path.name for path in segment_paths([folder])), default="")
+    # Once more, until nothing is left of that time: a compaction may be merging what is dropped.
+    while names := [path.name for path in segment_paths([folder]) if path.name <= last]:
+        mark_dropped(folder, [*names, INDEX])
+        drop_marked(folder)
+
+
+def delete_dropped(root: Place) -> None:
     """Delete what was dropped, here or by a process that was killed before it came to that.
 
     Raises:
         CacheError: it can't be deleted.
     """
+    if not isinstance(root, Path):
+        _delete_marked(root)
+        return
     for hidden in root.glob(f"{_DROPPED}*"):
         try:
             if hidden.is_symlink():
@@ -49,3 +70,12 @@ def delete_dropped(root: Path) -> None:
             continue
         except OSError as error:
             raise not_writable(hidden, error) from error
+
+
+def _delete_marked(root: RemotePath) -> None:
+    for folder in (folder for folders in candidate_folders(root).values() for folder in folders):
+        try:
+            if not isinstance(folder, Path):
+                drop_marked(folder)
+        except OSError as error:
+            raise not_writable(folder, error) from error

@@ -10,23 +10,31 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vqa.errors import CacheError
-from vqa.files import make_folders, refuse_link, require_regular, sweep_temporaries, sync_folder, write_text
+from vqa.files import make_folders, put_whole, refuse_link, require_regular, sweep_temporaries, sync_folder
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 _CHECKSUM = "crc32"
+_MARK = ".vqa"
 _SYSTEM_REASON = re.compile(r"errno = \d+, error message = '(?P<reason>[^']+)'")
 
 
-def make_folder(root: Path, folder: Path) -> None:
+def make_folder(root: Place, folder: Place) -> None:
     """Make `folder` inside the cache folder `root`, ready to be written to.
 
     Git is told to leave the whole cache alone when it is first made. What dead writers left in either is removed.
+    A remote cache needs none of that; an empty file is put into it, to find out whether it takes any.
 
     Raises:
         CacheError: the folder can't be made or written to.
     """
+    if not isinstance(folder, Path):
+        _require_takes_files(root)
+        return
     try:
         if folder != root:
             refuse_link(folder)
@@ -36,14 +44,21 @@ def make_folder(root: Path, folder: Path) -> None:
             sweep_temporaries(path)
         ignore = root / ".gitignore"
         if not ignore.exists():
-            write_text(ignore, "*\n")
+            put_whole(ignore, b"*\n")
     except OSError as error:
         raise not_writable(folder, error) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise not_writable(folder, PermissionError("no permission"))
 
 
-def not_writable(path: Path, error: OSError) -> CacheError:
+def _require_takes_files(root: Place) -> None:
+    try:
+        put_whole(root / _MARK, b"")
+    except OSError as error:
+        raise not_writable(root, error) from error
+
+
+def not_writable(path: Place, error: OSError) -> CacheError:
     """Return the error for a place in the cache that refuses to be written."""
     return CacheError(
         f"{path}: can't be written ({reason_of(error)}); free or unlock that place, "
@@ -64,6 +79,11 @@ def host_name() -> str:
     return re.sub(r"[^A-Za-z0-9_.]", "_", platform.node())[:32] or "host"
 
 
+def line_of(values: Mapping[str, Any]) -> bytes:
+    """Return a JSON line, with the CRC-32 of what it holds."""
+    return (json.dumps({**values, _CHECKSUM: _checksum(values)}, separators=(",", ":")) + "\n").encode("ascii")
+
+
 def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
     """Append one JSON line with a single write, so that lines of several processes do not mix; with its CRC-32.
 
@@ -75,13 +95,13 @@ def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
     Raises:
         OSError: the file can't be written, or is no regular file.
     """
-    line = json.dumps({**values, _CHECKSUM: _checksum(values)}, separators=(",", ":")) + "\n"
+    line = line_of(values)
     refuse_link(file)
     is_new = not file.exists()
     if not is_new:
         require_regular(file)
     with file.open("ab", buffering=0) as stream:
-        written = stream.write(line.encode("ascii"))
+        written = stream.write(line)
         if written != len(line):  # a disk that becomes full says so no other way
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if sync:
@@ -90,7 +110,7 @@ def append_line(file: Path, values: Mapping[str, Any], *, sync: bool) -> None:
         sync_folder(file.parent)
 
 
-def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+def read_lines(file: Place) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects of a file of lines; a line that is broken or damaged is skipped.
 
     A killed writer leaves half a line; a flipped bit in a key would give a video the features of another.

@@ -14,26 +14,29 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from vqa.cache.segment import Provenance, Segment, Source, check_segment
 from vqa.errors import MALFORMED
-from vqa.files import require_regular, written_whole
+from vqa.files import put_whole, require_regular
 from vqa.records import CandidateRecord
 
-_NAME = ".index"
+if TYPE_CHECKING:
+    from vqa.urls import Place
+
+INDEX = ".index"
+"""Its name."""
 _SCHEMA = "1"
 _MOST_PADDING = 4
 _TENSORS = ("names", "keys", "counts", "offsets", "created_ns", "seconds", "width", "bytes", "origins", "provenances")
 
 
-def write_index(folder: Path, segments: Sequence[Segment]) -> None:
+def write_index(folder: Place, segments: Sequence[Segment]) -> None:
     """Write a folder's index, whole or not at all; a folder that can't be written to goes without.
 
     So does one whose keys differ much in length: here all take as much as the longest.
@@ -55,24 +58,24 @@ def write_index(folder: Path, segments: Sequence[Segment]) -> None:
         "origins": np.array(numbers, dtype=np.int64),
         "provenances": np.frombuffer(("[" + ",".join(origins) + "]").encode(), dtype=np.uint8),
     }
-    with contextlib.suppress(OSError, SafetensorError), written_whole(folder / _NAME) as temporary:
-        save_file(tensors, temporary, metadata={"schema": _SCHEMA, "sha256": _digest(tensors)})
+    with contextlib.suppress(OSError, SafetensorError):
+        put_whole(folder / INDEX, save(tensors, metadata={"schema": _SCHEMA, "sha256": _digest(tensors)}))
 
 
-def read_index(folder: Path, names: Sequence[str]) -> dict[Path, Segment]:
-    """Return the segments of these names that a folder's index knows; none where it can't be used."""
-    tensors = _load(folder / _NAME)
+def read_index(folder: Place, paths: Sequence[Place]) -> dict[Place, Segment]:
+    """Return those of a folder's segments that its index knows; none where it can't be used."""
+    tensors = _load(folder / INDEX)
     try:
-        return _unpacked(folder, frozenset(names), tensors) if tensors else {}
+        return _unpacked({path.name: path for path in paths}, tensors) if tensors else {}
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return {}
 
 
-def wrong_index(folder: Path, segments: Sequence[Segment]) -> Path | None:
+def wrong_index(folder: Place, segments: Sequence[Segment]) -> Place | None:
     """Return a folder's index if it says of any of these segments something else than they do."""
-    known = read_index(folder, [segment.path.name for segment in segments])
+    known = read_index(folder, [segment.path for segment in segments])
     differs = any(not _alike(known[segment.path], segment) for segment in segments if segment.path in known)
-    return folder / _NAME if differs else None
+    return folder / INDEX if differs else None
 
 
 def _alike(one: Segment, other: Segment) -> bool:
@@ -82,24 +85,35 @@ def _alike(one: Segment, other: Segment) -> bool:
     return plain and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("created_ns", "offsets"))
 
 
-def forget_index(folder: Path) -> None:
+def forget_index(folder: Place) -> None:
     """Remove a folder's index, since most of its segments are gone."""
     with contextlib.suppress(OSError):
-        (folder / _NAME).unlink(missing_ok=True)
+        (folder / INDEX).unlink(missing_ok=True)
 
 
-def _load(file: Path) -> dict[str, NDArray[Any]]:
+def _load(file: Place) -> dict[str, NDArray[Any]]:
     """Return the tensors of an index, none where it is missing, damaged or of another schema."""
     try:
         require_regular(file)
-        with safe_open(file, framework="numpy") as opened:
-            metadata = opened.metadata() or {}
-            if metadata.get("schema") != _SCHEMA:
-                return {}
-            tensors = {name: opened.get_tensor(name) for name in _TENSORS}
+        content = file.read_bytes()
+        metadata = _metadata(content)
+        if metadata.get("schema") != _SCHEMA:
+            return {}
+        found = load(content)
+        tensors = {name: found[name] for name in _TENSORS}
     except (OSError, SafetensorError, *MALFORMED):
         return {}
     return tensors if _digest(tensors) == metadata.get("sha256") else {}
+
+
+def _metadata(content: bytes) -> dict[str, Any]:
+    """Return what the header of a safetensors file says beside its tensors, which its own reader of bytes leaves out.
+
+    length of the header, 8 bytes, little-endian | header, JSON | tensors
+    """
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return dict(metadata)
 
 
 def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
@@ -145,16 +159,16 @@ def _provenance(values: dict[str, Any]) -> Provenance:
     )
 
 
-def _unpacked(folder: Path, wanted: frozenset[str], tensors: Mapping[str, NDArray[Any]]) -> dict[Path, Segment]:
+def _unpacked(wanted: Mapping[str, Place], tensors: Mapping[str, NDArray[Any]]) -> dict[Place, Segment]:
     provenances = [_provenance(values) for values in json.loads(tensors["provenances"].tobytes())]
-    segments: dict[Path, Segment] = {}
+    segments: dict[Place, Segment] = {}
     stops = np.cumsum(tensors["counts"]).tolist()
     for number, (name, stop) in enumerate(zip(_as_texts(tensors["names"]), stops, strict=True)):
         if name not in wanted:
             continue
         videos = slice(stop - int(tensors["counts"][number]), stop)
         segment = Segment(
-            path=folder / name,
+            path=wanted[name],
             provenance=provenances[int(tensors["origins"][number])],
             created_ns=tensors["created_ns"][videos],
             seconds=float(tensors["seconds"][number]),

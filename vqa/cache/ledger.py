@@ -1,17 +1,17 @@
-"""Which videos failed, where and why: append-only, one file for each process that writes."""
+"""Which videos failed, where and why: append-only, files of its own for each process that writes."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vqa.cache.folder import append_line, host_name, make_folder, not_writable, read_lines, reason_of
-from vqa.errors import CacheError
+from vqa.cache.lines import OwnLines, all_lines
 from vqa.records import EVERY_CANDIDATE, Failure
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 _FOLDER = "failures"
 _MOST_NS = 1 << 80
@@ -26,10 +26,10 @@ class Ledger:
         root: The cache folder. Nothing is made in it before the first line.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Place) -> None:
         self.root = root
         self._open: dict[tuple[str, str, str], Failure] | None = None
-        self._file: Path | None = None
+        self._lines = OwnLines(root, root / _FOLDER)
         self._last_ns = 0
 
     def add(self, failure: Failure) -> None:
@@ -98,25 +98,14 @@ class Ledger:
 
     def _append(self, line: dict[str, Any]) -> None:
         state = self._state()
-        if self._file is None:
-            make_folder(self.root, self.root / _FOLDER)
-            self._file = self.root / _FOLDER / f"{host_name()}-{os.getpid()}-{time.time_ns()}.jsonl"
         self._last_ns = max(self._last_ns + 1, time.time_ns())  # a clock set back, or ahead elsewhere, reorders nothing
-        try:
-            append_line(self._file, {"written_ns": self._last_ns, **line}, sync=True)
-        except OSError as error:
-            file, self._file = self._file, None  # it may end in half a line, which would take the next one with it
-            raise not_writable(file, error) from error
+        self._lines.add({"written_ns": self._last_ns, **line})
         _apply(state, line)
 
 
-def _replay(folder: Path) -> tuple[dict[tuple[str, str, str], Failure], int]:
+def _replay(folder: Place) -> tuple[dict[tuple[str, str, str], Failure], int]:
     """Return the failures left open by all lines of all writers, in the order of writing, and the last line's time."""
-    try:
-        files = sorted(path for path in folder.iterdir() if path.suffix == ".jsonl") if folder.exists() else []
-    except OSError as error:
-        raise CacheError(f"{folder}: can't be read ({reason_of(error)}); check its permissions") from error
-    lines = [line for file in files for line in read_lines(file) if _has_time(line)]
+    lines = list(filter(_has_time, all_lines(folder)))
     state: dict[tuple[str, str, str], Failure] = {}
     lines.sort(key=lambda line: int(line["written_ns"]))
     for line in lines:

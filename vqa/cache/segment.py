@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -33,6 +33,9 @@ from vqa.cache.plain import DATASETS, plain_attributes, plain_dataset
 from vqa.errors import MALFORMED, CacheError, VideoError
 from vqa.files import require_regular
 from vqa.records import CandidateRecord, ImportedFeatures, VideoFeatures
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 SCHEMA = 2
 """Raised by hand when the layout changes."""
@@ -93,7 +96,7 @@ class SegmentRow:
 class Segment:
     """What is known of a segment without reading its features."""
 
-    path: Path
+    path: Place
     provenance: Provenance
     created_ns: NDArray[np.int64]
     """When each video was extracted, shape (N,), Unix time in nanoseconds."""
@@ -120,14 +123,14 @@ def utc_time(nanoseconds: int) -> str:
     return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).isoformat(timespec="seconds")
 
 
-def named_time(path: Path) -> int:
+def named_time(path: Place) -> int:
     """Return the Unix time in nanoseconds that a segment's name begins with."""
     whole, rest = path.name.split("Z-", 1)[0].split(".")
     moment = datetime.strptime(whole, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     return int(moment.timestamp()) * 1_000_000_000 + int(rest)
 
 
-def sha256_in_name(path: Path) -> str | None:
+def sha256_in_name(path: Place) -> str | None:
     """Return the SHA-256 that a segment's name says its bytes have, None where the name is no segment's.
 
     None, too, where the name's time is none, or so far off that no segment could be sorted before or after it.
@@ -142,7 +145,7 @@ def sha256_in_name(path: Path) -> str | None:
     return match["sha256"] if year in _NAMED_YEARS else None
 
 
-def open_segment(path: Path) -> Segment:
+def open_segment(path: Place) -> Segment:
     """Read what a segment holds, without its features.
 
     Raises:
@@ -212,7 +215,8 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
     """
     first, last = min(positions), max(positions)
     start, stop = int(segment.offsets[first]), int(segment.offsets[last + 1])
-    with _opened(segment.path, ("keys", "offsets", "features", "pts_seconds")) as datasets:
+    wanted_bytes = (stop - start) * segment.width * np.dtype(feature_type(segment.provenance)).itemsize
+    with _opened(segment.path, ("keys", "offsets", "features", "pts_seconds"), wanted_bytes) as datasets:
         _check_unchanged(segment, datasets, first, last)
         values, pts_seconds = datasets["features"][start:stop], datasets["pts_seconds"][start:stop]
         videos: list[Features] = []
@@ -226,18 +230,29 @@ def read_videos(segment: Segment, positions: Sequence[int]) -> list[Features]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, names: Iterable[str] = tuple(DATASETS)) -> Iterator[dict[str, h5py.Dataset]]:
-    """Give datasets of a segment; whatever is wrong with the file, inside the block too, becomes a CacheError."""
+def _opened(
+    path: Place, names: Iterable[str] = tuple(DATASETS), wanted_bytes: int = 0
+) -> Iterator[dict[str, h5py.Dataset]]:
+    """Give datasets of a segment; whatever is wrong with the file, inside the block too, becomes a CacheError.
+
+    So many bytes are wanted of them beside what is wanted of every segment, which decides how a remote one is read.
+    """
     try:
         require_regular(path)
-        # Without HDF5's locks: the file never changes, and read-only disks and network folders refuse them.
-        with h5py.File(path, "r", locking=False) as file:
+        with _hdf5(path, wanted_bytes) as file:
             here = [name for name in names if name not in _MAY_LACK or name in file]
             yield {name: plain_dataset(file, name, path.stat().st_size) for name in here}
     except (OSError, RuntimeError, VideoError, *MALFORMED) as error:
         if not path.exists():  # HDF5 says so in more ways than one, when the file goes while it is opened
             raise SegmentGoneError(f"{path}: this segment is gone; run the command again") from error
         raise CacheError(f"{path}: this segment can't be read ({reason_of(error)}); {MENDING}") from error
+
+
+def _hdf5(path: Place, wanted_bytes: int) -> h5py.File:
+    if isinstance(path, Path):
+        # Without HDF5's locks: the file never changes, and read-only disks and network folders refuse them.
+        return h5py.File(path, "r", locking=False)
+    return h5py.File(path.open_random(wanted_bytes), "r")
 
 
 def feature_type(provenance: Provenance) -> type[np.floating]:

@@ -8,8 +8,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -17,17 +16,21 @@ from numpy.typing import NDArray
 
 from vqa.cache.folder import not_writable
 from vqa.cache.segment import SCHEMA, SUFFIX, Provenance, SegmentGoneError, SegmentRow, feature_type, sortable_time
-from vqa.files import written_whole
+from vqa.files import put_whole
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 _CHUNK_BYTES = 1 << 17  # a few videos: one is read without its whole segment, a segment without many small reads
 
 
 def write_segment(
-    folder: Path, provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float, written_ns: int | None = None
-) -> Path:
+    folder: Place, provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float, written_ns: int | None = None
+) -> Place:
     """Write one segment, whole or not at all.
 
         HDF5 image in memory -> temporary file -> fsync -> rename to its time and SHA-256 -> fsync folder
+                             -> one request, where the folder is remote
 
     The image is made in memory because HDF5 on a full disk fails in ways that can't be named; a plain write can.
 
@@ -51,8 +54,7 @@ def write_segment(
     takes_place = written_ns is not None
     for last in (False, False, True):
         try:
-            with written_whole(folder / name, make_folder=not takes_place) as temporary:
-                temporary.write_bytes(image)
+            put_whole(folder / name, image, make_folder=not takes_place)
         except FileNotFoundError as error:  # the candidate was dropped meanwhile: what is new begins anew
             if takes_place:
                 raise SegmentGoneError(f"{folder}: this candidate is gone; run the command again") from error

@@ -12,7 +12,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from vqa.cache.writer import SegmentWriter
 from vqa.errors import CacheError, CacheMissError
 from vqa.records import CandidateRecord, is_imported
 
+if TYPE_CHECKING:
+    from vqa.urls import Place
+
 __all__ = ["FeatureStore", "SegmentWriter", "StoredCandidate", "filling_command", "folder_name", "time_average"]
 
 
@@ -31,7 +34,7 @@ class StoredCandidate:
     """What the cache holds of one candidate."""
 
     record: CandidateRecord
-    folder: Path
+    folder: Place
     videos: int
     segments: int
     bytes: int
@@ -58,9 +61,9 @@ class FeatureStore:
         root: The cache folder; one that does not exist holds nothing and is made by the first writer.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Place) -> None:
         self.root = root
-        self._segments: dict[Path, Segment] = {}
+        self._segments: dict[Place, Segment] = {}
         self._contents: dict[str, Contents] = {}
 
     def refresh(self) -> None:

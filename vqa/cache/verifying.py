@@ -6,8 +6,9 @@ import errno
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqa.cache.contents import candidate_folders, misfit, segment_paths
 from vqa.cache.dropping import delete_dropped
@@ -17,6 +18,9 @@ from vqa.cache.segment import SUFFIX, Segment, SegmentGoneError, open_segment, r
 from vqa.errors import CacheError, VideoError
 from vqa.files import make_folders, refuse_link, sha256_of, sweep_temporaries, sync_folder
 from vqa.records import fingerprint_of
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 UNREAD = "unread"
 """Kind of damage that may be the disk's or the network's: such a segment is not moved."""
@@ -28,7 +32,7 @@ QUARANTINE = "quarantine"
 class Damage:
     """One thing that is wrong with a segment."""
 
-    path: Path
+    path: Place
     """The segment, where it lay."""
     kind: str
     """`name`, `bytes`, `form`, `spec`, `place`, `key`, `features`, `probe`, `index` or `unread`."""
@@ -43,13 +47,13 @@ class Damage:
 class Verification:
     """What `verify_cache` found."""
 
-    root: Path
+    root: Place
     segments: int
     videos: int
     """Features of a video by a candidate, in all segments that are good."""
     bytes: int
     damages: tuple[Damage, ...]
-    quarantined: tuple[Path, ...]
+    quarantined: tuple[Place, ...]
     """Where damaged segments lie now."""
     good: bool
     """Whether no damaged segment is left among the others."""
@@ -58,7 +62,7 @@ class Verification:
 
 
 def verify_cache(
-    root: Path,
+    root: Place,
     *,
     repair: bool = False,
     agree: Callable[[Segment, Segment], bool] = lambda one, other: True,
@@ -107,7 +111,7 @@ def _index_damages(segments: Sequence[Segment]) -> Iterator[Damage]:
 
 
 def examine_all(
-    paths: Sequence[Path],
+    paths: Sequence[Place],
     fingerprint: str,
     *,
     agree: Callable[[Segment, Segment], bool] = lambda one, other: True,
@@ -138,7 +142,7 @@ def examine_all(
     return good, damages
 
 
-def examine(path: Path, fingerprint: str, oldest: Segment | None = None) -> tuple[Segment | None, list[Damage]]:
+def examine(path: Place, fingerprint: str, oldest: Segment | None = None) -> tuple[Segment | None, list[Damage]]:
     """Read one segment whole.
 
     Args:
@@ -159,20 +163,22 @@ def examine(path: Path, fingerprint: str, oldest: Segment | None = None) -> tupl
         return None, [Damage(path, UNREAD, f"the file can't be read ({reason_of(error)}); check the disk")]
 
 
-def _examine(path: Path, fingerprint: str, oldest: Segment | None) -> tuple[Segment | None, list[Damage]]:
-    named, found = sha256_in_name(path), sha256_of(path)
+def _examine(path: Place, fingerprint: str, oldest: Segment | None) -> tuple[Segment | None, list[Damage]]:
+    file = path if isinstance(path, Path) else path.with_bytes()
+    named, found = sha256_in_name(path), sha256_of(file)
     damages = []
     if named is None:
         damages.append(Damage(path, "name", "its name is not that of a segment, so its bytes can't be checked"))
     elif named != found:
         damages.append(Damage(path, "bytes", f"its bytes changed since it was written (SHA-256 {found[:12]}...)"))
     try:
-        segment = open_segment(path)
+        segment = open_segment(file)
     except SegmentGoneError:
         raise
     except CacheError as error:
         return None, [*damages, Damage(path, "form", " ".join(str(error.__cause__ or error).split()))]
-    return segment, [*damages, *_inner_damages(segment, fingerprint, oldest or segment)]
+    inner = _inner_damages(segment, fingerprint, oldest or segment)
+    return replace(segment, path=path), [*damages, *(replace(damage, path=path) for damage in inner)]
 
 
 def _inner_damages(segment: Segment, fingerprint: str, oldest: Segment) -> Iterator[Damage]:
@@ -204,9 +210,10 @@ def _bad_features(segment: Segment) -> Iterator[Damage]:
                 yield Damage(segment.path, "features", reason, key, int(segment.offsets[position]))
 
 
-def _quarantine(root: Path, path: Path) -> Path | None:
+def _quarantine(root: Place, path: Place) -> Place | None:
     """Move a file out of its folder by a rename, so that it is in one place or the other; None if it is gone.
 
+    A remote one is copied and then removed; after a kill between the two it is in both, and the next repair goes on.
     Nothing that lies there from before is replaced.
     """
     folder = root / QUARANTINE / path.parent.name
@@ -216,7 +223,7 @@ def _quarantine(root: Path, path: Path) -> Path | None:
         make_folders(folder)
         names = itertools.chain([path.name], (f"{path.name}.{number}" for number in itertools.count(1)))
         target = next(folder / name for name in names if not (folder / name).exists())
-        path.replace(target)
+        _move(path, target)
         for changed in (folder, path.parent):
             sync_folder(changed)
     except FileNotFoundError:  # another repair moved it, or its candidate was dropped
@@ -226,7 +233,15 @@ def _quarantine(root: Path, path: Path) -> Path | None:
     return target
 
 
-def sweep_cache(root: Path) -> int:
+def _move(path: Place, target: Place) -> None:
+    if isinstance(path, Path) and isinstance(target, Path):
+        path.replace(target)
+    elif not (isinstance(path, Path) or isinstance(target, Path)):
+        path.copy_to(target)
+        path.unlink()
+
+
+def sweep_cache(root: Place) -> int:
     """Remove what killed processes left anywhere in a cache; return how many temporary files there were.
 
     Raises:

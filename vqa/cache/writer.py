@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -15,6 +14,9 @@ from vqa.cache.segment import Provenance, SegmentRow
 from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
 from vqa.records import VideoFeatures
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 
 class SegmentWriter:
@@ -37,8 +39,8 @@ class SegmentWriter:
 
     def __init__(
         self,
-        root: Path,
-        folder: Path,
+        root: Place,
+        folder: Place,
         provenance: Provenance,
         *,
         width: int | None,

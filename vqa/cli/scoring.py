@@ -33,8 +33,8 @@ _FORMATS = ("table", "csv", "json", "jsonl")
 )
 @click.option(
     "--cache",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
+    type=click.Path(file_okay=False),
+    metavar="DIR_OR_URL",
     help="Use this cache's features, and add what it lacks.",
 )
 @click.option("--retry-failed", is_flag=True, help="Try videos again that failed, as the output file says.")
@@ -52,7 +52,7 @@ def score(
     model: Path | None,
     kind: str | None,
     output: Path | None,
-    cache: Path | None,
+    cache: str | None,
     retry_failed: bool,
     timeline: bool,
     window: float | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqa.cache.compaction import Compaction, compact_cache
 from vqa.cache.dropping import drop_candidate
@@ -17,12 +18,15 @@ from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.provenance import named_candidates
 from vqa.workspace import open_workspace
 
+if TYPE_CHECKING:
+    from vqa.urls import Place
+
 
 @dataclass(frozen=True)
 class DropReport:
     """What `drop_features` removed."""
 
-    root: Path
+    root: Place
     candidates: tuple[StoredCandidate, ...]
     failures: int
     """Rows of the ledger that stood against them."""

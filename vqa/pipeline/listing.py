@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, StoredCandidate
@@ -17,6 +18,9 @@ from vqa.pipeline.features import current_candidates
 from vqa.pipeline.provenance import named_candidates
 from vqa.records import EVERY_CANDIDATE, IMPORTED, Failure, is_imported
 from vqa.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def _held(folder: Path) -> tuple[FeatureStore | None, dict[str, StoredCandidate]
 class CacheReport:
     """What a cache holds."""
 
-    root: Path
+    root: Place
     candidates: Sequence[StoredCandidate]
     failures: tuple[Failure, ...]
 

@@ -29,7 +29,7 @@ def open_dataset(workspace: Workspace) -> Dataset:
             read_hdf5=read_matlab_hdf5,
         )
     return read_dataset(
-        str(workspace.resolve(settings.videos)),
+        workspace.videos,
         labels or None,
         columns=label_columns(settings),
         file_splits=settings.file_splits,

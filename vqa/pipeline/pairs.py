@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore
 from vqa.extract.decoding import Stamp, read_stamp
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class PairFinder:
         retry_failed: Whether pairs that failed are to be tried again.
     """
 
-    def __init__(self, cache_dir: Path, *, retry_failed: bool) -> None:
+    def __init__(self, cache_dir: Place, *, retry_failed: bool) -> None:
         self.store = FeatureStore(cache_dir)
         self.ledger = Ledger(cache_dir)
         self._memo = KeyMemo(cache_dir)
@@ -37,7 +40,7 @@ class PairFinder:
         """Look for what others stored meanwhile."""
         self.store.refresh()
 
-    def look_at(self, file: Path) -> KnownFile:
+    def look_at(self, file: Place) -> KnownFile:
         """Return what a video's file is; one that was never seen is read whole.
 
         Raises:
@@ -46,6 +49,10 @@ class PairFinder:
         # The stamp is taken first: whatever changes from here on, the decode worker will notice.
         stamp = read_stamp(file)
         return KnownFile(self._memo.key(file), stamp)
+
+    def flush(self) -> None:
+        """Let later runs know the files that were looked at."""
+        self._memo.flush()
 
     def is_due(self, key: str, fingerprint: str) -> bool:
         """Return whether a pair that the cache lacks is to be tried: it did not fail, or such are tried again."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vqa.cache.key import KeyMemo, id_key
 from vqa.cache.ledger import Ledger
@@ -22,7 +22,11 @@ from vqa.extract.backends import suggest
 from vqa.files import without_video_suffix
 from vqa.pipeline.opening import open_dataset
 from vqa.records import EVERY_CANDIDATE, Failure
+from vqa.urls import place_of
 from vqa.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")
 _NAMED = 3
@@ -36,7 +40,7 @@ class FeatureOrigin:
     """As it was asked for."""
     key: str
     """SHA-256 of the video's bytes; of imported features `id:` and the video's id."""
-    paths: tuple[Path, ...]
+    paths: tuple[Place, ...]
     """Where files with these bytes were seen, the last one last; they may have changed since."""
     model: str
     fingerprint: str
@@ -56,7 +60,7 @@ class FeatureOrigin:
     """Of each library that took part."""
     created: str
     """When these features were computed or imported, UTC, ISO 8601."""
-    segment: Path
+    segment: Place
     """The file they lie in."""
     position: int
     """The video's number in it, from 0."""
@@ -71,7 +75,7 @@ class FeatureOrigin:
 class ProvenanceReport:
     """What `describe_features` found."""
 
-    root: Path
+    root: Place
     origins: tuple[FeatureOrigin, ...]
     failures: tuple[Failure, ...]
     """What stands against these videos with these candidates."""
@@ -146,8 +150,9 @@ class _Finder:
         row = self.rows.get(video) or self._by_stem.get(without_video_suffix(video))
         if row is not None:
             return (id_key(row.id), *(() if row.path is None else (self._key_of(row.path),)))
-        if _is_file(Path(video)) or self.memo.last_key(Path(video)) is not None:
-            return (self._key_of(Path(video)),)
+        place = place_of(video)
+        if _is_file(place) or self.memo.last_key(place) is not None:
+            return (self._key_of(place),)
         return (self._complete(video),)
 
     @functools.cached_property
@@ -157,7 +162,7 @@ class _Finder:
         stems = {without_video_suffix(video): row for video, row in self.rows.items()}
         return {stem: row for stem, row in stems.items() if count[stem] == 1}
 
-    def _key_of(self, path: Path) -> str:
+    def _key_of(self, path: Place) -> str:
         """Return a file's key; the last one it had where it can't be read any more."""
         try:
             return self.memo.key(path)
@@ -182,7 +187,7 @@ class _Finder:
         return found[0]
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: Place) -> bool:
     """Return whether there is such a file; a text too long to be a name names none."""
     try:
         return path.is_file()

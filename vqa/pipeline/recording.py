@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqa.cache.folder import make_folder
 from vqa.dataset import VideoRow
@@ -21,6 +21,9 @@ from vqa.pipeline.pairs import PairFinder
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.storing import Entry, FailureBook, PairSink
 from vqa.records import EVERY_CANDIDATE, Failure, VideoFeatures
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 
 class _Paced:
@@ -45,7 +48,7 @@ class _Paced:
 class Recorder:
     """Finds the missing pairs of a dataset, and records what becomes of each."""
 
-    def __init__(self, cache_dir: Path, rows: Sequence[VideoRow], *, retry_failed: bool, progress: Progress) -> None:
+    def __init__(self, cache_dir: Place, rows: Sequence[VideoRow], *, retry_failed: bool, progress: Progress) -> None:
         self._finder = PairFinder(cache_dir, retry_failed=retry_failed)
         self.store, self.ledger = self._finder.store, self._finder.ledger
         self.rows = rows
@@ -66,6 +69,7 @@ class Recorder:
             except VideoError as error:
                 self._book.record(row.id, "", None, "open", error)
             self.progress.update("reading files", done, len(self.rows))
+        self._finder.flush()
 
     def add(self, candidate: Candidate, loader: CandidateLoader, *, idle: bool) -> None:
         """Settle a candidate, find which videos lack it, and load and probe it if any does.

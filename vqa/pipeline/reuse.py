@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from vqa.pipeline.trusting import has_trained_probe
 from vqa.pipeline.versions import library_versions
 from vqa.records import VideoFeatures
 from vqa.train.bundle import Bundle
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 _ROWS_AT_ONCE = 1024
 
@@ -34,7 +37,7 @@ class FeatureCache:
         CacheError: the folder can't be read, or holds other numbers of a backbone and some are to be added.
     """
 
-    def __init__(self, root: Path, bundle: Bundle, *, adding: bool) -> None:
+    def __init__(self, root: Place, bundle: Bundle, *, adding: bool) -> None:
         self.adding = adding
         self._bundle = bundle
         self._store, self._memo = FeatureStore(root), KeyMemo(root)
@@ -58,13 +61,17 @@ class FeatureCache:
             )
         return frozenset()
 
-    def key(self, video: Path) -> str:
+    def key(self, video: Place) -> str:
         """Return a video's key; "" where nothing is to be added and the key is not remembered: the file is not read.
 
         Raises:
             VideoError: the file can't be read.
         """
         return self._memo.key(video) if self.adding else self._memo.known(video) or ""
+
+    def remember_keys(self) -> None:
+        """Store the keys that were found since, where the cache is one that takes several at once."""
+        self._memo.flush()
 
     def means(self, keys: Sequence[str]) -> Iterator[tuple[str, dict[int, NDArray[np.float32]]]]:
         """Yield each video with the time-averaged features that are here, by the place of their backbone."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vqa.errors import VqaError
 from vqa.pipeline.effort import settings_of
@@ -17,6 +17,9 @@ from vqa.pipeline.scores import ScoreReport, VideoScore
 from vqa.pipeline.versions import library_versions
 from vqa.workspace import FILE_NAME, open_workspace
 
+if TYPE_CHECKING:
+    from vqa.urls import Place
+
 OnScore = Callable[[VideoScore], None]
 
 
@@ -24,7 +27,7 @@ def load_scorer(
     model: str | Path | None = None,
     *,
     folder: Path = Path(),
-    cache: Path | None = None,
+    cache: str | Place | None = None,
     cached: bool = True,
     overrides: Mapping[str, Any] = MappingProxyType({}),
 ) -> Scorer:
@@ -33,8 +36,8 @@ def load_scorer(
     Args:
         model: A bundle; by default the workspace's.
         folder: A workspace, for its bundle, its cache and what a run may take; need not be one where `model` is given.
-        cache: A cache folder, whose features are used and added to. Without it features in the workspace's cache are
-            used, for files that it remembers, and nothing is added.
+        cache: A cache folder, a path or a URL, whose features are used and added to. Without it those in
+            the workspace's cache are used, for files that it remembers, and nothing is added.
         cached: Whether features in the workspace's cache are used.
         overrides: Settings of this run that differ from `[extract]`, by the names of `ExtractSettings`; models, frames
             and precision are the bundle's.
@@ -58,7 +61,7 @@ def score_videos(
     model: str | Path | None = None,
     *,
     folder: Path = Path(),
-    cache: Path | None = None,
+    cache: str | Place | None = None,
     output: Path | None = None,
     output_format: str | None = None,
     retry_failed: bool = False,
