@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING
 
 from vqa.errors import LabelsError
 from vqa.files import VIDEO_SUFFIXES
 from vqa.labels import Columns, Hdf5Reader, Label, read_label_files
+from vqa.urls import is_url, place_of
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 __all__ = ["VIDEO_SUFFIXES", "Columns", "Dataset", "VideoRow", "read_dataset", "read_rated_ids"]
 
@@ -21,7 +27,7 @@ class VideoRow:
     """One video of a dataset."""
 
     id: str
-    path: Path | None
+    path: Place | None
     """None in a dataset of imported features only."""
     mos: float | None
     """Mean opinion score on the dataset's own scale; None where the labels do not name the video."""
@@ -31,7 +37,7 @@ class VideoRow:
     """`train`, `val` or `test`; None where the labels have no such column."""
 
     @property
-    def file(self) -> Path:
+    def file(self) -> Place:
         """Its path.
 
         Raises:
@@ -83,7 +89,7 @@ def read_dataset(
     folder fits is taken; else the id is refused.
 
     Args:
-        videos: A folder, searched with all below it for known video suffixes, or a glob, or one file.
+        videos: A folder, searched with all below it for known video suffixes, or a glob, or one file; or a URL of such.
         labels: One or more label files as `vqa.labels.read_labels` takes them, or None if the videos have no labels.
         columns: Which columns of the label files hold what.
         file_splits: Split of each label file's videos, as `vqa.labels.read_label_files` takes them.
@@ -162,7 +168,7 @@ def _match(entries: Sequence[Label], index: _Index, templates: Sequence[str]) ->
     """Return a row for each label that has a file, and the ids of the others."""
     rows: list[VideoRow] = []
     missing: list[str] = []
-    owners: dict[Path, Label] = {}
+    owners: dict[Place, Label] = {}
     for entry in entries:
         names = (template.replace("{id}", entry.id) for template in templates)
         paths = next(filter(None, map(index.find, names)), [])
@@ -182,34 +188,34 @@ def _match(entries: Sequence[Label], index: _Index, templates: Sequence[str]) ->
     return rows, missing
 
 
-def _unlabelled(base: Path, paths: Sequence[Path], labelled: Sequence[VideoRow]) -> list[VideoRow]:
+def _unlabelled(base: Place, paths: Sequence[Place], labelled: Sequence[VideoRow]) -> list[VideoRow]:
     """Return a row for each video that no label names, under an id made of its path."""
     used, ids = {row.path for row in labelled}, {row.id for row in labelled}
     rows = []
     for path in paths:
         if path not in used:
-            name = path.relative_to(base).as_posix()
+            name = path.relative_to(str(base)).as_posix()
             rows.append(VideoRow(path.as_posix() if name in ids else name, path, None, None, None))
     return rows
 
 
-def find_videos(videos: str) -> tuple[Path, list[Path]]:
+def find_videos(videos: str) -> tuple[Place, list[Place]]:
     """Return the folder that ids are relative to, and the sorted paths of all videos in a folder or of a glob.
 
     Raises:
         LabelsError: there is none, or they can't be listed.
     """
     try:
-        base, paths = _search(Path(videos).expanduser())
+        base, paths = _search_remote(videos) if is_url(videos) else _search(Path(videos).expanduser())
     except (ValueError, OSError, RuntimeError) as error:
         raise LabelsError(f"{videos}: the videos can't be listed ({error}); name a folder or a glob") from error
-    visible = sorted(path for path in paths if not path.name.startswith("."))
+    visible = sorted((path for path in paths if not path.name.startswith(".")), key=lambda path: path.parts)
     if not visible:
         raise LabelsError(f"{videos}: no videos found; name a folder that holds some, or a glob like 'clips/*.mp4'")
     return base, visible
 
 
-def _search(videos: Path) -> tuple[Path, list[Path]]:
+def _search(videos: Path) -> tuple[Place, list[Place]]:
     """Return the deepest folder that a path or glob names as it stands, and the files that fit."""
     base = next(folder for folder in (videos, *videos.parents) if folder.is_dir() or folder == folder.parent)
     if base == videos:
@@ -217,6 +223,24 @@ def _search(videos: Path) -> tuple[Path, list[Path]]:
     if videos.is_file():
         return base, [videos]
     return base, [path for path in base.glob(str(videos.relative_to(base))) if not path.is_dir()]
+
+
+def _search_remote(videos: str) -> tuple[Place, list[Place]]:
+    """Do the same with a URL; nothing is asked of folders one by one."""
+    whole = place_of(videos)
+    if isinstance(whole, Path):
+        return _search(whole)
+    base = next(folder for folder in (whole, *whole.parents) if not glob.has_magic(str(folder)))
+    if base != whole:
+        return base, [path for path in base.glob(str(whole.relative_to(base))) if not path.is_dir()]
+    if whole.is_file():
+        return whole.parent, [whole]
+    found = [path for path in whole.walk_files() if path.suffix.lower() in VIDEO_SUFFIXES]
+    return base, [path for path in found if not _is_hidden(path.relative_to(base).parent)]
+
+
+def _is_hidden(folder: PurePath) -> bool:
+    return any(part.startswith(".") for part in folder.parts)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -254,19 +278,19 @@ class _Index:
     lsvq/batch1/725.mp4 -> 725.mp4, batch1/725.mp4, lsvq/batch1/725.mp4, and each without .mp4
     """
 
-    def __init__(self, base: Path, paths: Iterable[Path]) -> None:
-        self._whole: dict[str, list[Path]] = {}
-        self._ends: dict[str, list[Path]] = {}
+    def __init__(self, base: Place, paths: Iterable[Place]) -> None:
+        self._whole: dict[str, list[Place]] = {}
+        self._ends: dict[str, list[Place]] = {}
         folder = base.absolute().name
         for path in paths:
-            name = path.relative_to(base)
+            name = path.relative_to(str(base))
             for text in dict.fromkeys([name.as_posix(), name.with_suffix("").as_posix()]):
                 self._whole.setdefault(text, []).append(path)
                 parts = (folder, *PurePosixPath(text).parts)
                 for start in range(len(parts)):
                     self._ends.setdefault("/".join(parts[start:]), []).append(path)
 
-    def find(self, name: str) -> list[Path]:
+    def find(self, name: str) -> list[Place]:
         """Return the files a name fits: with their whole path if any does, else with the end of it."""
         name = PurePosixPath(name).as_posix()
         return self._whole.get(name) or self._ends.get(name, [])

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from vqa.extract.items import Span, find_items
 from vqa.extract.looking import DecodedVideo, look_at, wanted_frames
 from vqa.extract.spec import Candidate
 from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS, Passage, Timeline, decode_frames, read_timeline
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def look_at_frames(
     return DecodedVideo(blocks, inputs, len(union), time.perf_counter() - started)
 
 
-def read_stamp(path: Path) -> Stamp:
+def read_stamp(path: Place) -> Stamp:
     """Return a file's stamp.
 
     Raises:
@@ -142,7 +146,7 @@ def read_stamp(path: Path) -> Stamp:
     return Stamp(status.st_size, status.st_mtime_ns)
 
 
-def checked_stamp(path: Path, expected: Stamp | None) -> Stamp:
+def checked_stamp(path: Place, expected: Stamp | None) -> Stamp:
     """Refuse a file that is not the one whose bytes were hashed: its features would stand under another's key."""
     found = read_stamp(path)
     if expected is not None and found != expected:

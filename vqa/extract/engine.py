@@ -193,7 +193,7 @@ class _Engine:
             self._looker.submit(job.source, job.models, slot, done, spans=job.spans)
         else:
             assert self._workers is not None, "there are workers where a job has a file"
-            self._workers.submit(job.source, job.models, slot, done, stamp=job.stamp, spans=job.spans)
+            self._workers.submit(job.source, job.models, slot, done, stamp=job.stamp, spans=job.spans, key=job.key)
 
     def _take(self, event: _Event) -> None:
         if isinstance(event, Result):

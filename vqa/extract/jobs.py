@@ -6,13 +6,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames, Stamp
 from vqa.extract.items import Span
 from vqa.records import VideoFeatures
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Job:
 
     video: str
     """Its id in the dataset."""
-    source: Path | Frames
-    """Its file, or frames that are decoded already."""
+    source: Place | Frames
+    """Its file, local or remote, or frames that are decoded already."""
     key: str
     models: tuple[int, ...]
     """Positions in the run's list of models."""
@@ -45,7 +47,7 @@ class Demand:
     @classmethod
     def of(cls, jobs: Sequence[Job]) -> Demand:
         """Return that of some jobs, at least one."""
-        files = sum(isinstance(job.source, Path) for job in jobs)
+        files = sum(not isinstance(job.source, Frames) for job in jobs)
         return cls(len(jobs), files, max(1, *(len(job.spans) for job in jobs)))
 
 

@@ -10,16 +10,21 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from vqa.apart import UnreadableError, hold_reader, read_apart
-from vqa.errors import VideoError
+from vqa.copies import local_copy
+from vqa.errors import StorageError, VideoError
 from vqa.extract.container import DEFAULT_MAX_PIXELS
 from vqa.extract.sampling import sample_frames
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS, read_timeline
 from vqa.extract.video import decode_frames
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 LONGEST_SIDE = 320
 """Of a picture, in pixels."""
@@ -42,7 +47,7 @@ class StillLimits:
 
 
 def take_stills(
-    videos: Sequence[Path],
+    videos: Sequence[Place],
     limits: StillLimits | None = None,
     *,
     told: Callable[[int], None] = lambda _: None,
@@ -65,13 +70,20 @@ def take_stills(
         return [each.result() for each in waiting]
 
 
-def _still(video: Path, limits: StillLimits) -> bytes | None:
+def _still(video: Place, limits: StillLimits) -> bytes | None:
     numbers = (limits.max_pixels, limits.max_duration_seconds, limits.seconds, limits.memory_bytes)
     try:
-        return base64.b64decode(
-            read_apart(__name__, str(video.absolute()), *map(str, numbers), seconds=limits.seconds), validate=True
-        )
-    except (UnreadableError, ValueError, OSError):  # a name with a null byte, or too long for a command line
+        with local_copy(video) as file:
+            return base64.b64decode(
+                read_apart(__name__, str(file.absolute()), *map(str, numbers), seconds=limits.seconds), validate=True
+            )
+    except (
+        UnreadableError,
+        ValueError,
+        OSError,
+        StorageError,
+    ):
+        # also a name with a null byte, or too long for a command line
         return None
 
 

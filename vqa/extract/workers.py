@@ -22,7 +22,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pebble import ProcessExpired, ProcessPool
 from torch import Tensor
@@ -33,7 +33,11 @@ from vqa.extract.decoding import Stamp
 from vqa.extract.items import Span, bytes_needed
 from vqa.extract.looking import Block, DecodedVideo
 from vqa.extract.spec import Candidate
+from vqa.extract.video_fetching import VideoFetcher
 from vqa.extract.worker_server import start_worker_server, worker_context
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 """Where Linux keeps shared memory; other systems keep it elsewhere."""
@@ -111,13 +115,14 @@ class Decoders(Protocol):
     ) -> None: ...
     def submit(
         self,
-        path: Path,
+        path: Place,
         models: tuple[int, ...],
         slot: Slot,
         done: Callable[[Outcome, int], None],
         *,
         stamp: Stamp | None = None,
         spans: tuple[Span, ...] = (),
+        key: str = "",
     ) -> None:
         """Decode a video into a slot; see `DecodeWorkers`."""
 
@@ -146,7 +151,8 @@ class DecodeWorkers:
         self.generation = 0
         """How often the pool was started anew."""
         self._waiting: dict[Future[DecodedVideo], Callable[[Outcome, int], None]] = {}
-        self._lock = threading.Lock()
+        self._lock, self._changing = threading.Lock(), threading.RLock()
+        self._fetcher = VideoFetcher(processes + 1)
         self._pool = self._start()
 
     def _start(self) -> ProcessPool:
@@ -176,37 +182,58 @@ class DecodeWorkers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._fetcher.close()
         _stop(self._pool)
 
     def submit(
         self,
-        path: Path,
+        path: Place,
         models: tuple[int, ...],
         slot: Slot,
         done: Callable[[Outcome, int], None],
         *,
         stamp: Stamp | None = None,
         spans: tuple[Span, ...] = (),
+        key: str = "",
     ) -> None:
         """Decode a video into a slot.
 
         Args:
-            path: The video file.
+            path: The video file; a remote one is fetched first, and its copy removed whatever becomes of it.
             models: Positions of the candidates that need it.
             slot: Where its frames go; the caller keeps it until `done`.
             done: Called once from another thread, with the pool's generation.
             stamp: What the file was when it was hashed.
             spans: Parts of it to look at; none for all of it.
+            key: Of its bytes, where they were hashed: a remote file that has others by now is refused.
         """
-        arguments = (path, stamp, models, slot.name, spans)
+        if isinstance(path, Path):
+            self._decode((path, stamp, models, slot.name, spans), done)
+            return
+
+        def decode(copy: Path) -> None:
+            def finish(outcome: Outcome, generation: int) -> None:
+                copy.unlink(missing_ok=True)
+                done(outcome, generation)
+
+            self._decode((copy, None, models, slot.name, spans), finish)
+
+        self._fetcher.submit(path, key, stamp, decode, lambda error: done(error, self.generation))
+
+    def _decode(self, arguments: tuple[Any, ...], done: Callable[[Outcome, int], None]) -> None:
+        """Have a worker call `decode_into`; from the engine's thread or one that has fetched a video."""
+        with self._changing:
+            future = self._schedule(arguments)
+            generation = self.generation
+            self._waiting[future] = done
+        future.add_done_callback(lambda finished: self._report(finished, self._outcome(finished), generation))
+
+    def _schedule(self, arguments: tuple[Any, ...]) -> Future[DecodedVideo]:
         try:
-            future = self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
+            return self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
         except RuntimeError:  # its idle workers were killed meanwhile
             self.restart()
-            future = self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
-        generation = self.generation
-        self._waiting[future] = done
-        future.add_done_callback(lambda finished: self._report(finished, self._outcome(finished), generation))
+            return self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
 
     def _report(self, future: Future[DecodedVideo], outcome: Outcome, generation: int) -> None:
         """Say what became of a video, once."""
@@ -241,11 +268,12 @@ class DecodeWorkers:
 
     def restart(self) -> None:
         """Begin anew with fresh processes; every video in work is reported as broken, even one the pool has lost."""
-        _stop(self._pool)
-        for future in tuple(self._waiting):
-            self._report(future, BrokenProcessPool("the decode workers were started anew"), self.generation)
-        self.generation += 1
-        self._pool = self._start()
+        with self._changing:
+            _stop(self._pool)
+            for future in tuple(self._waiting):
+                self._report(future, BrokenProcessPool("the decode workers were started anew"), self.generation)
+            self.generation += 1
+            self._pool = self._start()
 
     def look_after(self, quiet_seconds: float) -> None:
         """Begin anew if the pool has broken unseen, or if no video has ended for longer than any may take.

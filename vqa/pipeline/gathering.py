@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,9 @@ from vqa.pipeline.reuse import FeatureCache
 from vqa.records import VideoFeatures
 from vqa.train.bundle import Bundle
 from vqa.train.fitted import Predictions
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 T = TypeVar("T")
 
@@ -63,7 +65,7 @@ class Wanted:
     """A video, or a part of one, and the backbones whose features are wanted."""
 
     name: str
-    source: Path | Frames
+    source: Place | Frames
     places: tuple[int, ...]
     """Of the backbones in the bundle."""
     key: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from vqa.pipeline.report_findings import Findings
 from vqa.report.content import Block, Column, Gallery, Paragraph, Picture, Table
 from vqa.report.drawing import digits_for, numbers
 from vqa.report.result_figures import Predicted, error_plot
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 WORST = 20
 _MOST_DIGITS = 2
@@ -40,7 +43,7 @@ def worst(findings: Findings) -> tuple[Block, ...]:
     return (_gallery(findings, rows, paths),)
 
 
-def _paths(findings: Findings) -> dict[str, Path]:
+def _paths(findings: Findings) -> dict[str, Place]:
     """Return the file of each video that has one, by its id as files of results show it."""
     return {for_terminal(row.id): row.path for row in findings.dataset.rows if row.path is not None}
 
@@ -58,7 +61,7 @@ def _table(found: Predicted, rows: NDArray[np.intp]) -> Table:
     return Table(f"The {len(rows)} largest errors", columns, tuple(cells))
 
 
-def _gallery(findings: Findings, rows: NDArray[np.intp], paths: dict[str, Path]) -> Gallery:
+def _gallery(findings: Findings, rows: NDArray[np.intp], paths: dict[str, Place]) -> Gallery:
     found = findings.predicted
     wanted = {found.ids[row]: paths[found.ids[row]] for row in rows if found.ids[row] in paths}
     settings = findings.workspace.extract

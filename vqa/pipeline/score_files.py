@@ -20,6 +20,7 @@ from vqa.escaping import csv_text, for_terminal, from_csv
 from vqa.extract.decoding import Stamp, read_stamp
 from vqa.files import make_folders, require_regular, write_text
 from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore
+from vqa.urls import place_of
 
 FORMATS = ("csv", "json", "jsonl")
 _WRITE_SHARE = 20
@@ -76,7 +77,7 @@ def make_row(score: VideoScore, bundle: BundleInfo) -> ScoreRow:
 
 def _stamp(video: str) -> Stamp | None:
     try:
-        return read_stamp(Path(video))
+        return read_stamp(place_of(video))
     except VideoError:
         return None
 

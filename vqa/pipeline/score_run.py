@@ -67,6 +67,8 @@ class ScoreRun:
             except VideoError as error:
                 self._fail(number, str(error), None)
             self._progress.update("reading files", number + 1, len(self._given))
+        if self._loaded.cache is not None:
+            self._loaded.cache.remember_keys()
 
     def _names(self, number: int) -> dict[str, Any]:
         """Return what tells one video's file from others."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,12 +23,16 @@ from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.reuse import FeatureCache
 from vqa.pipeline.score_run import ScoreRun
 from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore, describe_bundle
-from vqa.pipeline.sources import Pixels, Source, Video, open_source, pair
+from vqa.pipeline.sources import Pixels, Source, Video, held_here, open_source, pair
 from vqa.pipeline.timelines import DEFAULT_STEP_SECONDS, DEFAULT_WINDOW_SECONDS, ScoreTimeline, score_windows
 from vqa.pipeline.trusting import check_told
 from vqa.pipeline.versions import library_versions
 from vqa.settings import ExtractSettings
 from vqa.train.bundle import load_bundle
+from vqa.urls import place_of
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 _DEFAULTS = ExtractSettings()
 
@@ -54,7 +58,7 @@ class Scorer:
         cls,
         path: str | Path,
         *,
-        cache: str | Path | None = None,
+        cache: str | Place | None = None,
         adding: bool = True,
         settings: ExtractSettings = _DEFAULTS,
     ) -> Self:
@@ -62,7 +66,7 @@ class Scorer:
 
         Args:
             path: The file that training wrote.
-            cache: A cache folder whose features of a video are used.
+            cache: A cache folder, a path or a URL, whose features of a video are used.
             adding: Whether features that the cache lacks are added to it.
             settings: Device, batch, workers and limits; models, frames and precision are the bundle's.
 
@@ -75,7 +79,7 @@ class Scorer:
         bundle = load_bundle(file)
         check_told(bundle)
         devices = choose_devices(settings.device)
-        features = None if cache is None else FeatureCache(Path(cache), bundle, adding=adding)
+        features = None if cache is None else FeatureCache(place_of(cache), bundle, adding=adding)
         loaded = LoadedBundle(bundle, Backbones(bundle, devices[0]), engine_options(settings, devices), features)
         return cls(loaded, describe_bundle(bundle, str(path), sha256_of(file)))
 
@@ -148,9 +152,11 @@ class Scorer:
             BundleError, WeightsError, ProbeError: a backbone can't be had as it was in training.
         """
         start_worker_server()
-        source = open_source(pair(video, pts_seconds))
-        extent = self._extent(source)
-        return score_windows(self._loaded, source, extent, window=window_seconds, step=step_seconds, progress=progress)
+        with held_here(open_source(pair(video, pts_seconds))) as source:
+            extent = self._extent(source)
+            return score_windows(
+                self._loaded, source, extent, window=window_seconds, step=step_seconds, progress=progress
+            )
 
     def explain(self, video: str | Path | Pixels, pts_seconds: ArrayLike | None = None) -> Explanation:
         """Say how much each backbone and each moment of a video moved its score.
@@ -170,6 +176,7 @@ class Scorer:
         """Return how long a video lasts, and whether its decoder may jump."""
         if isinstance(source.content, Frames):
             return Extent(source.content.end_seconds, jumps=True)
+        assert isinstance(source.content, Path), "it was brought here"
         options = self._loaded.options
         try:
             return read_extent(

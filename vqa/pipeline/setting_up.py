@@ -16,6 +16,7 @@ from vqa.extract.pools import expand_models
 from vqa.labels import read_labels
 from vqa.pipeline.opening import label_columns, open_dataset
 from vqa.presets import Preset, fill_settings, find_preset, find_splits
+from vqa.urls import is_url
 from vqa.workspace import DatasetSettings, ExtractSettings, Workspace, write_workspace
 
 _DEFAULT_EXTRACT = ExtractSettings()
@@ -166,6 +167,8 @@ def _one_or_more(files: Sequence[str]) -> str | tuple[str, ...] | None:
 
 
 def _from_workspace(folder: Path, path: str) -> str:
-    """Write a path as it is seen from the workspace: relative if it lies in it, else absolute."""
+    """Write a path as it is seen from the workspace: relative if it lies in it, else absolute; a URL as it is."""
+    if is_url(path):
+        return path
     absolute, root = Path(path).expanduser().absolute(), folder.absolute()
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vqa.copies import local_copy
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames, Stamp, read_stamp
 from vqa.pipeline.reuse import FeatureCache
+from vqa.urls import place_of
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 Pixels = NDArray[np.uint8]
 """Decoded frames, shape (T, H, W, 3): R'G'B', full range 0 to 255, upright."""
 Video = str | Path | tuple[Pixels, ArrayLike]
-"""A file; or decoded frames, and when each is shown, shape (T,), ascending, in seconds."""
+"""A file, or its URL as text; or decoded frames, and when each is shown, shape (T,), ascending, in seconds."""
 
 _DECODED = "decoded frames"
 
@@ -27,7 +34,7 @@ class Source:
 
     name: str
     """Its path as it was given; of decoded frames that they are such."""
-    content: Path | Frames
+    content: Place | Frames
     key: str
     """Empty where no cache is asked, or none can know it."""
     stamp: Stamp | None
@@ -52,10 +59,29 @@ def open_source(video: Video, cache: FeatureCache | None = None) -> Source:
     """
     if not isinstance(video, str | Path):
         return Source(_DECODED, _as_frames(video), "", None)
-    path = Path(video)
+    path = place_of(video)
     stamp = read_stamp(path)
     key = "" if cache is None else cache.key(path)
     return Source(str(video), path, key, stamp)
+
+
+@contextlib.contextmanager
+def held_here(source: Source) -> Iterator[Source]:
+    """Give a source whose file is local, for what reads it several times; for as long as the block runs.
+
+    Raises:
+        VideoError: a remote file can't be fetched.
+    """
+    if isinstance(source.content, Path | Frames):
+        yield source
+        return
+    try:
+        copies = contextlib.ExitStack()
+        copy = copies.enter_context(local_copy(source.content))
+    except OSError as error:
+        raise VideoError(f"{source.name}: can't be fetched ({error.strerror or error}); check the address") from error
+    with copies:
+        yield replace(source, content=copy, stamp=None)
 
 
 def pair(video: str | Path | Pixels, pts_seconds: ArrayLike | None) -> Video:
