@@ -23,9 +23,10 @@ from vqa.files import user_cache_dir
 from vqa.pipeline.examining import UNUSABLE, Examiner, ModelState
 from vqa.pipeline.fetching import weights_as_set
 from vqa.pipeline.progress import SILENT, Progress
+from vqa.pipeline.storage import NOT_ASKED, UNREACHED, check_storage
 from vqa.settings import ExtractSettings
 from vqa.wheels import index_address
-from vqa.workspace import FILE_NAME, open_workspace
+from vqa.workspace import FILE_NAME, Workspace, open_workspace
 
 _PACKAGES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "av", "h5py", "numpy")
 _OPTIONAL = ("transformers", "imageio-ffmpeg")
@@ -49,6 +50,8 @@ class MachineReport:
     space: tuple[machine.Space, ...]
     network: Mapping[str, str]
     """For each server that weights come from, whether it answers."""
+    storage: Mapping[str, str]
+    """For each URL that the workspace names, what it answers."""
     models: tuple[ModelState, ...]
     """The bundled candidates, and those of the workspace."""
     limits: Mapping[str, str]
@@ -73,10 +76,12 @@ def check_machine(
         progress: Told how far the measuring of precisions is.
     """
     missing: list[str] = []
-    settings, store = _workspace(folder, missing)
+    workspace = _workspace(folder, missing)
+    settings = ExtractSettings() if workspace is None else workspace.extract
     with _settled(folder, offline=offline, weights_dir=weights_dir, missing=missing):
         found = machine.devices()
         network = _ask(offline=offline or settings.offline)
+        storage, store = _stored(workspace, missing, offline=offline)
         examiner = Examiner(settings.precision, _device(settings, found, missing), store)
         specs = _specs(settings, missing)
         models = []
@@ -97,6 +102,7 @@ def check_machine(
             decoders=codecs,
             space=machine.free_space(_places(folder)),
             network=network,
+            storage=storage,
             models=tuple(models),
             limits=_limits(settings),
             missing=tuple(dict.fromkeys(missing)),
@@ -120,16 +126,25 @@ def _settled(folder: Path, *, offline: bool, weights_dir: Path | None, missing: 
         yield
 
 
-def _workspace(folder: Path, missing: list[str]) -> tuple[ExtractSettings, FeatureStore | None]:
-    """Return the workspace's settings and cache, or the defaults where there is no workspace to be read."""
+def _workspace(folder: Path, missing: list[str]) -> Workspace | None:
+    """Return the workspace, None where there is none to be read."""
     if (folder / FILE_NAME).is_file():
         try:
-            workspace = open_workspace(folder)
+            return open_workspace(folder)
         except VqaError as error:
             missing.append(str(error))
-        else:
-            return workspace.extract, FeatureStore(workspace.cache_dir)
-    return ExtractSettings(), None
+    return None
+
+
+def _stored(
+    workspace: Workspace | None, missing: list[str], *, offline: bool
+) -> tuple[Mapping[str, str], FeatureStore | None]:
+    """Return what the workspace's URLs answer, and its cache where that can be read."""
+    if workspace is None:
+        return {}, None
+    storage = check_storage(workspace, offline=offline, missing=missing)
+    is_readable = storage.get(f"cache {workspace.cache}") not in (NOT_ASKED, UNREACHED)
+    return storage, FeatureStore(workspace.cache_dir) if is_readable else None
 
 
 def _versions(missing: list[str]) -> Mapping[str, str]:

@@ -59,6 +59,8 @@ def print_doctor(report: MachineReport) -> None:
     say(f"Decoders: {', '.join(codecs)}")
     for name, state in report.network.items():
         say(f"The {name} {state}")
+    for name, state in report.storage.items():
+        say(f"The {name} {state}")
     for name, state in report.plugins.items():
         say(f"plug-in {name}: {state.removeprefix(f'{name}: ')}")
     for problem in report.missing:

@@ -1,0 +1,130 @@
+"""Why a place at a URL can't be used is one line, whoever says so; the doctor asks before anybody else has to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from s3server import Bucket
+from s3work import make_remote, place_cache
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def remote(tmp_path: Path, bucket: Bucket) -> Path:
+    return make_remote(tmp_path, bucket)
+
+
+class _Answer(BaseHTTPRequestHandler):
+    """Says the same to everyone."""
+
+    code_and_name = (403, "AccessDenied")
+
+    def handle_one_request(self) -> None:
+        if self.parse_request_line():
+            body = f"<Error><Code>{self.code_and_name[1]}</Code><Message>Not today</Message></Error>".encode()
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(self.code_and_name[0])
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(b"" if self.command == "HEAD" else body)
+
+    def parse_request_line(self) -> bool:
+        self.raw_requestline = self.rfile.readline(65537)
+        if not self.raw_requestline:
+            self.close_connection = True
+            return False
+        return self.parse_request()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def refusing() -> Iterator[Callable[[int, str], dict[str, str]]]:
+    """Start servers that answer all with one code."""
+    servers = []
+
+    def start(code: int, name: str) -> dict[str, str]:
+        handler = type("Answer", (_Answer,), {"code_and_name": (code, name)})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}", "AWS_MAX_ATTEMPTS": "1"}
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def vqa_says(folder: Path, *arguments: str, **environment: str | None) -> tuple[int, list[str]]:
+    """Run a command in a process of its own; give its status and the lines of its error."""
+    variables = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
+    told = subprocess.run(
+        [sys.executable, "-m", "vqa", *arguments, "-C", str(folder)], capture_output=True, text=True, env=variables
+    )
+    return told.returncode, told.stderr.strip().splitlines()
+
+
+def test_each_reason_that_a_place_can_not_be_used_is_one_line(
+    remote: Path, bucket: Bucket, refusing: Callable[[int, str], dict[str, str]]
+) -> None:
+    nobody = dict.fromkeys(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]) | {"AWS_EC2_METADATA_DISABLED": "true"}
+    cases: list[tuple[dict[str, str | None], str]] = [
+        (dict(refusing(403, "AccessDenied")), "the cache can't be read (Not today)"),
+        (dict(refusing(503, "Broken")), "can't be reached (An error occurred (Broken)"),
+        (nobody, "can't be reached (Unable to locate credentials); check its address, the credentials"),
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},
+            "can't be reached (Could not connect to the endpoint URL",
+        ),
+    ]
+    for environment, said in cases:
+        status, lines = vqa_says(remote, "cache", "info", **environment)
+        assert (status, len(lines)) == (1, 1), lines
+        assert f"{bucket.url}/cache: " in lines[0]
+        assert said in lines[0]
+
+
+def test_a_missing_package_is_one_line(run: Run, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("vqa.remote", "upath"):
+        monkeypatch.setitem(sys.modules, module, None)
+        status, _, err = run("cache", "info", "-C", remote)
+        assert (status, err.count("\n")) == (1, 1)
+        assert "run pip install 'vqa[s3]'" in err
+
+
+def test_wrong_places_are_named_by_the_commands_that_need_them(run: Run, remote: Path, bucket: Bucket) -> None:
+    place_cache(remote, "s3://no-such-bucket-here/cache")
+    for command in (["cache", "info"], ["extract"], ["cache", "verify"]):
+        status, _, err = run(*command, "-C", remote)
+        assert status == 1
+        assert "s3://no-such-bucket-here/cache" in err.strip().splitlines()[-1]
+    assert run("init", remote / "new", "--videos", "s3://no-such-bucket-here/clips")[2].count("\n") == 1
+    assert "no videos found" in run("init", remote / "new", "--videos", f"{bucket.url}/none")[2]
+
+
+def test_the_doctor_asks_the_servers_of_both_places(run: Run, remote: Path, bucket: Bucket) -> None:
+    _, out, _ = run("doctor", "-C", remote, "--json")
+    assert json.loads(out)["storage"] == {
+        f"cache {bucket.url}/cache": "answers, takes files, and holds 0 model(s)",
+        f"videos {bucket.url}/clips": "answers, and holds 4 video(s)",
+    }
+    place_cache(remote, "s3://no-such-bucket-here/cache")
+    status, out, _ = run("doctor", "-C", remote, "--json")
+    report = json.loads(out)
+    assert status == 3
+    assert report["storage"]["cache s3://no-such-bucket-here/cache"] == "can't be used"
+    said = "s3://no-such-bucket-here/cache: can't be written (The specified bucket does not exist)"
+    assert any(text.startswith(said) for text in report["missing"])
+    told = run("doctor", "-C", remote, "--offline")[1]
+    assert f"The videos {bucket.url}/clips was not asked (--offline)" in told
