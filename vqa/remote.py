@@ -278,7 +278,7 @@ def _told(path: RemotePath) -> Iterator[None]:
 
 
 def _unusable(path: RemotePath, error: Exception) -> StorageError:
-    said = " ".join(str(error).split())[:_SHOWN_CHARACTERS] or type(error).__name__
+    said = " ".join(str(getattr(error, "strerror", None) or error).split())[:_SHOWN_CHARACTERS] or type(error).__name__
     return StorageError(f"{path}: can't be reached ({said}); check its address, the credentials and the network")
 
 
