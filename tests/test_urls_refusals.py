@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from s3server import Bucket
 from s3work import make_remote, place_cache
+from workspaces import Trained
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -128,3 +129,19 @@ def test_the_doctor_asks_the_servers_of_both_places(run: Run, remote: Path, buck
     assert any(text.startswith(said) for text in report["missing"])
     told = run("doctor", "-C", remote, "--offline")[1]
     assert f"The videos {bucket.url}/clips was not asked (--offline)" in told
+
+
+def test_files_that_can_only_be_local_are_not_written_into_a_folder_called_like_a_url(
+    run: Run, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (
+        ["score", trained.clips[0], "--model", trained.bundle, "--output", "s3://bucket/x.csv"],
+        ["cache", "export", "s3://bucket/x.npz", "-C", trained.folder],
+        ["init", "s3://bucket/w", "--videos", trained.folder / "clips"],
+    ):
+        status, _, err = run(*command)
+        assert status == 1, command
+        assert "is a URL; only videos and cache can be one" in err
+        assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Processes that write to one cache at a URL at once, and such that are killed amid a request, lose nothing."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cachework import CANDIDATES, KEYS, check, failure, make_videos, whole, work
+from cachework import check, failure, make_videos, whole, work
 
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
@@ -110,5 +111,11 @@ def test_a_quick_index_answers_for_all_segments_with_one_object(bucket, monkeypa
     assert FeatureStore(root).read(FINGERPRINT, "k7").values[0, 0] == 7
 
 
-def test_the_work_is_two_candidates_of_four_videos():
-    assert (len(CANDIDATES), len(KEYS)) == (2, 4)
+def test_a_path_that_was_used_before_a_fork_works_after_it(bucket):
+    path = place_of(f"{bucket.url}/cache/x")
+    path.write_bytes(b"parent")
+    child = multiprocessing.get_context("fork").Process(target=path.write_bytes, args=(b"child",))
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert path.read_bytes() == b"child"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vqa.urls import is_url
+
 if TYPE_CHECKING:
     from vqa.urls import Place
 
@@ -144,10 +146,15 @@ def make_folders(folder: Place) -> None:
     """Make a folder and those it lies in, and bring the names of all that are new to the disk.
 
     A remote folder is there with the first file in it.
+
+    Raises:
+        OSError: it can't be made; nor one whose name is what is left of a URL, where a local file was asked for.
     """
     if not isinstance(folder, Path):
         return
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    if missing and is_url(f"{folder.parts[0]}//"):
+        raise OSError(errno.EINVAL, "is a URL; only videos and cache can be one", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     for path in reversed(missing):
         sync_folder(path.parent)

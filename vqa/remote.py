@@ -61,6 +61,11 @@ class RemotePath(ProxyUPath):
     def __reduce__(self) -> tuple[Any, ...]:
         return remote_path, (str(self),)
 
+    @property
+    def fs(self) -> Any:
+        """The file system; one of its own in each process, for its connections do not survive a fork."""
+        return fsspec.filesystem(self.protocol, **self.storage_options)
+
     def iterdir(self) -> Iterator[RemotePath]:
         """Yield what a folder holds, as it is now.
 

@@ -14,7 +14,7 @@ from vqa.cache.lines import OwnLines, all_lines
 from vqa.copies import remote_sha256
 from vqa.errors import CacheError, VideoError
 from vqa.files import sha256_of, without_video_suffix
-from vqa.urls import place_of
+from vqa.urls import is_url
 
 if TYPE_CHECKING:
     from vqa.urls import Place
@@ -92,13 +92,14 @@ class KeyMemo:
         path = _absolute(video)
         return next((key for place, key in reversed(self._remembered().items()) if place.path == path), None)
 
-    def paths(self, key: str) -> tuple[Place, ...]:
-        """Return where files with these bytes were seen, the last one last; they may have changed since.
+    def paths(self, key: str) -> tuple[Path | str, ...]:
+        """Return where files with these bytes were seen, the last one last; they may have changed since. URLs are text.
 
         Raises:
             CacheError: the cache folder is there and can't be read.
         """
-        return tuple(dict.fromkeys(place_of(place.path) for place, known in self._remembered().items() if known == key))
+        found = dict.fromkeys(place.path for place, known in self._remembered().items() if known == key)
+        return tuple(path if is_url(path) else Path(path) for path in found)
 
     def flush(self) -> None:
         """Store the keys that wait; a cache that can only be read must still serve."""

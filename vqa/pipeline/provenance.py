@@ -40,7 +40,7 @@ class FeatureOrigin:
     """As it was asked for."""
     key: str
     """SHA-256 of the video's bytes; of imported features `id:` and the video's id."""
-    paths: tuple[Place, ...]
+    paths: tuple[Path | str, ...]
     """Where files with these bytes were seen, the last one last; they may have changed since."""
     model: str
     fingerprint: str
