@@ -34,7 +34,8 @@ class Bucket:
 
     def segments(self, prefix: str = "") -> list[str]:
         """Names of all segments, oldest first."""
-        return sorted((key for key in self.names(prefix) if key.endswith(".h5")), key=lambda key: key.split("/")[-1])
+        found = (key for key in self.names(prefix) if key.endswith(".h5") and "/." not in key)
+        return sorted(found, key=lambda key: key.split("/")[-1])
 
     def get(self, key: str) -> bytes:
         return bytes(self.client.get_object(Bucket=self.name, Key=key)["Body"].read())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cachefill import FINGERPRINT, OTHER, fill, held
 
+from vqa.cache import compaction, marks
 from vqa.cache.compaction import compact_cache
 from vqa.cache.dropping import drop_candidate
 from vqa.cache.store import FeatureStore
@@ -77,7 +78,8 @@ def test_a_dropped_candidate_leaves_nothing_and_the_other_one_stays(root, bucket
     drop_candidate(root, FINGERPRINT)
     assert held(root) == {}
     assert held(root, OTHER) == {"a": 1}
-    assert len([key for key in bucket.names() if FINGERPRINT in key]) == 0
+    (mark,) = [name for name in bucket.names() if FINGERPRINT in name]
+    assert (".dropped-" in mark, bucket.get(mark)) == (True, b"")  # hides what a compaction may yet make of them
 
 
 def test_a_drop_that_is_killed_hides_all_at_once_and_the_next_chore_ends_it(root, bucket, monkeypatch):
@@ -101,7 +103,46 @@ def test_a_drop_that_is_killed_hides_all_at_once_and_the_next_chore_ends_it(root
     verify_cache(root, repair=True)
     assert len(bucket.segments()) == 1
     assert held(root) == {"new": 7}
-    assert not [key for key in bucket.names() if ".dropped" in key]
+    assert len([name for name in bucket.names() if ".dropped-" in name]) == 1
+    monkeypatch.setattr(marks.time, "time_ns", lambda: 10**10 * 10**9)  # a day later
+    verify_cache(root, repair=True)
+    assert not [name for name in bucket.names() if ".dropped-" in name]
+    assert held(root) == {"new": 7}
+
+
+def test_a_compaction_does_not_bring_back_what_is_dropped_meanwhile(root, bucket, monkeypatch):
+    real = compaction.write_segment
+
+    def drop_then_write(*arguments, **options):
+        drop_candidate(root, FINGERPRINT)
+        return real(*arguments, **options)
+
+    fill(root, {"a": 1, "b": 2}, max_videos=1)
+    monkeypatch.setattr(compaction, "write_segment", drop_then_write)
+    compact_cache(root)
+    monkeypatch.undo()
+    assert held(root) == {}
+    fill(root, {"a": 7})
+    assert held(root) == {"a": 7}
+    compact_cache(root)
+    assert (len(bucket.segments()), held(root)) == (1, {"a": 7})
+
+
+def test_two_compactions_at_once_keep_every_row(root, bucket, monkeypatch):
+    real, inside = compaction.write_segment, []
+
+    def write_then_compact(*arguments, **options):
+        path = real(*arguments, **options)
+        if not inside:
+            inside.append(path)
+            compact_cache(root)
+        return path
+
+    fill(root, {"a": 1, "b": 2, "c": 3}, max_videos=1)
+    monkeypatch.setattr(compaction, "write_segment", write_then_compact)
+    compact_cache(root)
+    assert held(root) == {"a": 1, "b": 2, "c": 3}
+    assert len(bucket.segments()) == 1
 
 
 def test_few_rows_of_a_large_segment_are_read_without_the_rest(root, monkeypatch):

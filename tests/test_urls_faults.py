@@ -153,8 +153,8 @@ def test_what_a_stranger_puts_among_the_objects_is_no_harm(bucket: Bucket) -> No
     root = place_of(f"{bucket.url}/cache")
     fill(root, {"a": 1})
     folder = bucket.segments()[0].rsplit("/", 1)[0]
-    bucket.put(f"{folder}/.dropped-x", b'["../../other.h5", "..", ""]')
-    bucket.put(f"{folder}/.dropped-y", b'["none.h5", 7]')
+    bucket.put(f"{folder}/.dropped-x", b"")
+    bucket.put(f"{folder}/.dropped-99990102T030405.000000006Z-00000000-{'0' * 64}.h5", b"")
     bucket.put(f"{folder}/.index", b"\xff" * 100)
     bucket.put("cache/failures/x.jsonl", b'{"written_ns": 1}\nhalf')
     bucket.put("cache/keys/x.jsonl", b"\x00\xff")

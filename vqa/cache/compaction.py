@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqa.cache.contents import Contents, candidate_folders, join_segments, segment_paths
@@ -28,7 +27,6 @@ from vqa.errors import CacheError
 from vqa.files import sync_folder
 
 if TYPE_CHECKING:
-    from vqa.remote import RemotePath
     from vqa.urls import Place
 
 TARGET_BYTES = 128 << 20
@@ -154,18 +152,6 @@ def _merge(group: Sequence[_Part], fingerprint: str) -> None:
             f"{path}: what was written can't be read back ({found[0].reason}); nothing was removed, check the disk and "
             "run `vqa cache verify --repair`"
         )
-    if not isinstance(path, Path):
-        _require_sources(path, [part.segment.path for part in group])
-
-
-def _require_sources(path: RemotePath, sources: Sequence[Place]) -> None:
-    """Take a merged segment back if what it was made of went away meanwhile: dropped, it must not come again.
-
-    A local folder that is dropped takes the new segment with it, or is not there to write to.
-    """
-    if not set(sources) <= set(segment_paths({source.parent for source in sources})):
-        path.unlink(missing_ok=True)
-        raise SegmentGoneError(f"{path.parent}: segments of this candidate are gone; run the command again")
 
 
 def _remove(paths: Sequence[Place]) -> None:

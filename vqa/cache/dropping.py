@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from vqa.cache.contents import candidate_folders, segment_paths
 from vqa.cache.folder import not_writable
-from vqa.cache.index import INDEX
-from vqa.cache.marks import drop_marked, mark_dropped
+from vqa.cache.index import forget_index
+from vqa.cache.marks import mark_dropped, remove_dropped
 from vqa.files import sync_folder
 
 if TYPE_CHECKING:
@@ -44,11 +44,9 @@ def _hide(folder: Place) -> None:
         folder.rename(folder.parent / f"{_DROPPED}{secrets.token_hex(8)}")
         sync_folder(folder.parent)
         return
-    last = max((path.name for path in segment_paths([folder])), default="")
-    # Once more, until nothing is left of that time: a compaction may be merging what is dropped.
-    while names := [path.name for path in segment_paths([folder]) if path.name <= last]:
-        mark_dropped(folder, [*names, INDEX])
-        drop_marked(folder)
+    segments = segment_paths([folder])
+    if segments:
+        mark_dropped(folder, segments[-1].name)
 
 
 def delete_dropped(root: Place) -> None:
@@ -75,7 +73,7 @@ def delete_dropped(root: Place) -> None:
 def _delete_marked(root: RemotePath) -> None:
     for folder in (folder for folders in candidate_folders(root).values() for folder in folders):
         try:
-            if not isinstance(folder, Path):
-                drop_marked(folder)
+            if not isinstance(folder, Path) and remove_dropped(folder):
+                forget_index(folder)
         except OSError as error:
             raise not_writable(folder, error) from error

@@ -29,8 +29,7 @@ from vqa.records import CandidateRecord
 if TYPE_CHECKING:
     from vqa.urls import Place
 
-INDEX = ".index"
-"""Its name."""
+_NAME = ".index"
 _SCHEMA = "1"
 _MOST_PADDING = 4
 _TENSORS = ("names", "keys", "counts", "offsets", "created_ns", "seconds", "width", "bytes", "origins", "provenances")
@@ -59,12 +58,12 @@ def write_index(folder: Place, segments: Sequence[Segment]) -> None:
         "provenances": np.frombuffer(("[" + ",".join(origins) + "]").encode(), dtype=np.uint8),
     }
     with contextlib.suppress(OSError, SafetensorError):
-        put_whole(folder / INDEX, save(tensors, metadata={"schema": _SCHEMA, "sha256": _digest(tensors)}))
+        put_whole(folder / _NAME, save(tensors, metadata={"schema": _SCHEMA, "sha256": _digest(tensors)}))
 
 
 def read_index(folder: Place, paths: Sequence[Place]) -> dict[Place, Segment]:
     """Return those of a folder's segments that its index knows; none where it can't be used."""
-    tensors = _load(folder / INDEX)
+    tensors = _load(folder / _NAME)
     try:
         return _unpacked({path.name: path for path in paths}, tensors) if tensors else {}
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -75,7 +74,7 @@ def wrong_index(folder: Place, segments: Sequence[Segment]) -> Place | None:
     """Return a folder's index if it says of any of these segments something else than they do."""
     known = read_index(folder, [segment.path for segment in segments])
     differs = any(not _alike(known[segment.path], segment) for segment in segments if segment.path in known)
-    return folder / INDEX if differs else None
+    return folder / _NAME if differs else None
 
 
 def _alike(one: Segment, other: Segment) -> bool:
@@ -88,7 +87,7 @@ def _alike(one: Segment, other: Segment) -> bool:
 def forget_index(folder: Place) -> None:
     """Remove a folder's index, since most of its segments are gone."""
     with contextlib.suppress(OSError):
-        (folder / INDEX).unlink(missing_ok=True)
+        (folder / _NAME).unlink(missing_ok=True)
 
 
 def _load(file: Place) -> dict[str, NDArray[Any]]:

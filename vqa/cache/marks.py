@@ -1,67 +1,75 @@
-"""What hides the segments of a remote folder that are being dropped, for no folder can be renamed there.
+"""What hides the segments of a remote folder that were dropped, for no folder can be renamed there.
 
-    put a mark that names them -> they are hidden, all at once -> remove them -> remove the mark
+    put an empty object that names the last one, .dropped-20260102T030405...h5
+    all segments up to that name are hidden, at once and for every reader -> remove them
 
-After a kill the mark goes on hiding what is left; the next drop, `verify --repair` or `compact` removes it.
+A segment that a compaction was making of them meanwhile sorts before them, and is hidden as well, whenever it comes;
+one that is extracted from then on is later, and is not. So the mark stays for a day, longer than any request takes.
+What is hidden and not yet removed, after a kill for one, goes with the next `drop`, `compact` or `verify --repair`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import secrets
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vqa.errors import MALFORMED
+from vqa.cache.segment import SUFFIX, sha256_in_name
 
 if TYPE_CHECKING:
     from vqa.remote import RemotePath
     from vqa.urls import Place
 
 _MARK = ".dropped-"
+_MARK_NS = 24 * 3600 * 1_000_000_000
 
 
 def hide_dropped(entries: Iterable[Place]) -> list[Place]:
-    """Return what a folder holds without what is being dropped; of a local folder all."""
+    """Return what a folder holds without what was dropped; of a local folder all."""
     found = list(entries)
-    hidden = {name for entry in found if not isinstance(entry, Path) for name in _marked(entry)}
-    return [entry for entry in found if entry.name not in hidden]
+    last = max((_marked(entry) for entry in found), default="")
+    return [entry for entry in found if not _is_dropped(entry, last)]
 
 
-def drop_marked(folder: RemotePath) -> bool:
-    """Remove what marks in a folder name, then the marks; return whether there were any.
-
-    Raises:
-        OSError: something can't be removed.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        marks = [entry for entry in folder.iterdir() if entry.name.startswith(_MARK)]
-        for mark in marks:
-            for name in _marked(mark):
-                (folder / name).unlink(missing_ok=True)
-            mark.unlink(missing_ok=True)
-        return bool(marks)
-    return False
-
-
-def mark_dropped(folder: RemotePath, names: Iterable[str]) -> None:
-    """Hide files of a folder at once, until they are removed.
+def mark_dropped(folder: RemotePath, last: str) -> None:
+    """Hide the segments of a folder up to the one of that name.
 
     Raises:
         OSError: the mark can't be put.
     """
-    (folder / f"{_MARK}{secrets.token_hex(8)}").write_bytes(json.dumps(list(names)).encode())
+    (folder / f"{_MARK}{last}").write_bytes(b"")
 
 
-def _marked(entry: RemotePath) -> list[str]:
-    """Return the names that a mark says; none where the entry is no mark, is gone, or says something else.
+def remove_dropped(folder: RemotePath) -> bool:
+    """Remove the segments of a folder that are hidden, and marks that hide nothing and are old.
 
-    A name that leads out of the folder is none: the cache may come from a stranger.
+    Returns:
+        Whether there were such segments.
+
+    Raises:
+        OSError: something can't be removed.
     """
-    if not entry.name.startswith(_MARK):
-        return []
-    with contextlib.suppress(FileNotFoundError, *MALFORMED):
-        return [name for name in json.loads(entry.read_bytes()) if "/" not in name and name not in ("", ".", "..")]
-    return []
+    entries: Sequence[RemotePath] = []
+    with contextlib.suppress(FileNotFoundError):
+        entries = list(folder.iterdir())
+    last = max(map(_marked, entries), default="")
+    hidden = [entry for entry in entries if _is_dropped(entry, last)]
+    past = time.time_ns() - _MARK_NS
+    old = [entry for entry in entries if not hidden and _marked(entry) and entry.stat().st_mtime_ns < past]
+    for entry in [*hidden, *old]:
+        entry.unlink(missing_ok=True)
+    return bool(hidden)
+
+
+def _marked(entry: Place) -> str:
+    """Return the name of the last segment that a mark hides, empty where the entry is none."""
+    if isinstance(entry, Path) or not entry.name.startswith(_MARK):
+        return ""
+    name = entry.name.removeprefix(_MARK)
+    return name if sha256_in_name(entry.parent / name) else ""
+
+
+def _is_dropped(entry: Place, last: str) -> bool:
+    return entry.suffix == SUFFIX and not entry.name.startswith(".") and entry.name <= last
