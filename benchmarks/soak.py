@@ -27,7 +27,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from vqa.extract.workers import SHARED_MEMORY, SLOT_PREFIX
+from vqa.extract.slots import SHARED_MEMORY, SLOT_PREFIX
 
 _TOLERANCE = 1.05
 """A run is flat if no median of its last quarter is larger than this times that of the second."""

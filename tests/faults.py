@@ -19,7 +19,7 @@ import psutil
 from media import grey_frames, write_video
 
 from vqa.cache.store import FeatureStore
-from vqa.extract.workers import SLOT_PREFIX
+from vqa.extract.slots import SLOT_PREFIX
 
 TESTS = Path(__file__).parent
 CANDIDATES = ("trap:mean", "trap:spread", "trap:mixture")

@@ -18,7 +18,7 @@ from vqa.extract.engine import run_jobs
 from vqa.extract.items import bytes_needed
 from vqa.extract.jobs import Job
 from vqa.extract.options import EngineOptions
-from vqa.extract.workers import SLOT_PREFIX
+from vqa.extract.slots import SLOT_PREFIX
 
 CPU = torch.device("cpu")
 

@@ -26,8 +26,9 @@ from vqa.errors import VideoError
 from vqa.extract.decode_worker import WorkerLimits
 from vqa.extract.items import bytes_needed
 from vqa.extract.looking import DecodedVideo
+from vqa.extract.slots import Slot
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
-from vqa.extract.workers import DecodeWorkers, Outcome, Slot
+from vqa.extract.workers import DecodeWorkers, Outcome
 
 HERE = Path(__file__).parent
 COUNTS = {

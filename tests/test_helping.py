@@ -107,7 +107,7 @@ def test_a_helper_is_ready_for_one_set_of_candidates_after_the_other(tmp_path: P
     sets = [tuple(model(crop=crop).candidate for _ in range(1)) for crop in (16, 24, 32, 16)]
     sizes = []
     for candidates in sets:
-        answer = helper.decode(candidates, path, None, (0,))
+        answer = helper.decode(candidates, path, (0,), None, "")
         assert isinstance(answer, tuple)
         sizes.append(len(answer[1]))
     assert sizes == [4 * 3 * 16 * 16, 4 * 3 * 24 * 24, 4 * 3 * 32 * 32, 4 * 3 * 16 * 16]
@@ -117,10 +117,10 @@ def test_a_helper_whose_idle_workers_were_killed_starts_others(tmp_path: Path, h
     (path,) = videos(tmp_path, 1)
     candidates = (model().candidate,)
     before = set(psutil.Process().children(recursive=True))
-    assert isinstance(helper.decode(candidates, path, None, (0,)), tuple)
+    assert isinstance(helper.decode(candidates, path, (0,), None, ""), tuple)
     family = [one for one in psutil.Process().children(recursive=True) if one not in before]
     workers = [one for one in family if not one.children() and "tracker" not in " ".join(one.cmdline())]
     for worker in workers:
         worker.kill()
     assert workers
-    assert isinstance(helper.decode(candidates, path, None, (0,)), tuple)
+    assert isinstance(helper.decode(candidates, path, (0,), None, ""), tuple)

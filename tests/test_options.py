@@ -6,8 +6,8 @@ import torch
 
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions, Share, share_out, useful_slots
+from vqa.extract.slots import slot_count
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
-from vqa.extract.workers import slot_count
 
 INPUT = InputSpec(resize=(32,), crop=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CANDIDATE = Candidate(ModelSpec("fake", "x", frames=4), INPUT, "none", "float32")  # 12288 bytes a video

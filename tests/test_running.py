@@ -18,8 +18,8 @@ from vqa.extract.launching import Lanes, Launcher, OnTheSpot
 from vqa.extract.model import Model
 from vqa.extract.options import Share
 from vqa.extract.running import Result, Runner, Work
+from vqa.extract.slots import Slot
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
-from vqa.extract.workers import Slot
 
 CPU = torch.device("cpu")
 INPUT = InputSpec(resize=(32,), crop=(32, 32), mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))

@@ -14,9 +14,9 @@ from vqa.errors import VideoError
 from vqa.extract.decode_worker import WorkerLimits, _Worker, decode_into
 from vqa.extract.duration import read_extent
 from vqa.extract.items import bytes_needed
+from vqa.extract.slots import Slot
 from vqa.extract.timeline import with_times
 from vqa.extract.video import Passage, decode_frames, read_timeline
-from vqa.extract.workers import Slot
 from vqa.pipeline import Scorer
 from vqa.pipeline.gathering import LoadedBundle, Wanted
 

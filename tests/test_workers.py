@@ -23,8 +23,9 @@ from vqa.extract.engine import run_jobs
 from vqa.extract.jobs import Job
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
+from vqa.extract.slots import SLOT_PREFIX, Slot
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec, NativeInput, parse_spec, plan_candidate
-from vqa.extract.workers import SLOT_PREFIX, DecodeWorkers, Outcome, Slot
+from vqa.extract.workers import DecodeWorkers, Outcome
 from vqa.records import VideoFeatures
 
 INPUT = InputSpec(resize=(32,), crop=(32, 32), mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))

@@ -31,8 +31,9 @@ from vqa.extract.looking import DecodedInput, DecodedVideo
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions, Share, share_out, useful_slots, worker_limits
 from vqa.extract.running import Result, Runner, Work
+from vqa.extract.slots import Slot, slot_count
 from vqa.extract.spec import NativeInput
-from vqa.extract.workers import DecodeWorkers, Hire, Outcome, Slot, slot_count
+from vqa.extract.workers import DecodeWorkers, Hire, Outcome
 from vqa.records import VideoFeatures
 
 _LOOK_SECONDS = 5.0

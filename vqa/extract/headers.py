@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import TimeoutError
+from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -18,6 +18,9 @@ from vqa.extract.decode_worker import DEFAULT_WORKER_BYTES
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS
 from vqa.extract.worker_server import start_worker_server, worker_context
 from vqa.rlimits import limit_memory
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 _PATIENCE_SECONDS = 10.0
 _BYTES_A_SECOND = 500_000
@@ -45,18 +48,22 @@ class HeaderReader:
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
-    def seconds(self, files: Sequence[Path], sizes: Sequence[int]) -> list[float]:
-        """Return about how long each video lasts; by its size, in bytes, where its header can't be read."""
+    def seconds(self, files: Sequence[Place], sizes: Sequence[int]) -> list[float]:
+        """Return about how long each video lasts; by its size, in bytes, where it is remote or its header is no use."""
         if not self._pool.active:
             self._pool = self._start()
-        futures = [self._pool.schedule(header_seconds, args=(file,), timeout=_PATIENCE_SECONDS) for file in files]
+        asked = [self._ask(file) if isinstance(file, Path) else None for file in files]
         found = []
-        for future, size in zip(futures, sizes, strict=True):
+        for future, size in zip(asked, sizes, strict=True):
             try:
-                found.append(future.result())
+                found.append(size / _BYTES_A_SECOND if future is None else future.result())
             except (VideoError, TimeoutError, ProcessExpired, BrokenProcessPool, MemoryError):
                 found.append(size / _BYTES_A_SECOND)
         return found
+
+    def _ask(self, file: Path) -> Future[float]:
+        future: Future[float] = self._pool.schedule(header_seconds, args=(file,), timeout=_PATIENCE_SECONDS)
+        return future
 
 
 def header_seconds(file: Path) -> float:

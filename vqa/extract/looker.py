@@ -13,8 +13,9 @@ from vqa.extract.backends import find_backend
 from vqa.extract.decoding import Frames, look_at_frames
 from vqa.extract.items import Span
 from vqa.extract.looking import DecodedVideo
+from vqa.extract.slots import Slot
 from vqa.extract.spec import Candidate, NativeInput
-from vqa.extract.workers import Outcome, Slot
+from vqa.extract.workers import Outcome
 
 
 class FrameLooker:

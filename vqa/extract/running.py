@@ -23,7 +23,7 @@ from vqa.extract.residency import Residency
 
 if TYPE_CHECKING:
     from vqa.extract.jobs import Job
-    from vqa.extract.workers import Slot
+    from vqa.extract.slots import Slot
 
 
 @dataclass(frozen=True, eq=False)

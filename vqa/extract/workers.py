@@ -11,27 +11,23 @@ The main process makes all slots and frees them, so that a worker that dies leav
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pebble import ProcessExpired, ProcessPool
-from torch import Tensor
 
-from vqa.errors import VideoError, VqaError
-from vqa.extract.decode_worker import WorkerLimits, decode_into, mapped, set_up
+from vqa.errors import VideoError
+from vqa.extract.decode_worker import WorkerLimits, decode_into, set_up
 from vqa.extract.decoding import Stamp
-from vqa.extract.items import Span, bytes_needed
-from vqa.extract.looking import Block, DecodedVideo
+from vqa.extract.items import Span
+from vqa.extract.looking import DecodedVideo
+from vqa.extract.slots import Slot
 from vqa.extract.spec import Candidate
 from vqa.extract.video_fetching import VideoFetcher
 from vqa.extract.worker_server import start_worker_server, worker_context
@@ -39,63 +35,8 @@ from vqa.extract.worker_server import start_worker_server, worker_context
 if TYPE_CHECKING:
     from vqa.urls import Place
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
-"""Where Linux keeps shared memory; other systems keep it elsewhere."""
-SLOT_PREFIX = "vqa-"
-_MEBI = 1 << 20
 _SLACK_SECONDS = 60.0
 _OUT_OF_CPU_TIME = "signal SIGXCPU"
-
-
-class Slot:
-    """Shared memory for the views of one video."""
-
-    def __init__(self, size: int) -> None:
-        # Named by its owner, so that what a killed machine might leave behind can be told apart.
-        self._memory = SharedMemory(
-            f"{SLOT_PREFIX}{os.getpid()}-{secrets.token_hex(4)}", create=True, size=max(size, 1)
-        )
-        try:
-            _reserve(SHARED_MEMORY / self._memory.name, max(size, 1))
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def name(self) -> str:
-        """By which a worker finds it."""
-        return self._memory.name
-
-    @property
-    def buffer(self) -> memoryview:
-        """Its bytes."""
-        return mapped(self._memory)
-
-    def block(self, block: Block) -> Tensor:
-        """Return a view's frames, uint8 (count, 3, h, w), without copying them."""
-        return block.within(self.buffer)
-
-    def close(self) -> None:
-        """Give the memory back; a tensor that still looks at it keeps it mapped until it goes."""
-        self._memory.unlink()
-        with contextlib.suppress(BufferError):
-            self._memory.close()
-
-
-def _reserve(file: Path, size: int) -> None:
-    """Take the pages of shared memory now: a worker that finds none left later is killed (SIGBUS)."""
-    if not file.is_file():  # the system keeps it elsewhere
-        return
-    descriptor = os.open(file, os.O_RDWR)
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        raise VqaError(
-            f"{SHARED_MEMORY}: no room for {size // _MEBI + 1} MB more of shared memory ({error.strerror}); "
-            "lower --memory, or wait for the other runs on this machine"
-        ) from error
-    finally:
-        os.close(descriptor)
 
 
 Outcome = DecodedVideo | VideoError | BaseException
@@ -288,31 +229,6 @@ class DecodeWorkers:
 def _stop(pool: ProcessPool) -> None:
     pool.stop()  # type: ignore[no-untyped-call]
     pool.join()
-
-
-def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int, *, spans: int = 1) -> tuple[int, int]:
-    """Return how many slots to make, and their size in bytes: two at least, so that one is filled while one is read.
-
-    Args:
-        candidates: All that look at a video at once.
-        memory_bytes: What all slots may take together.
-        wanted: More than this would never be used.
-        spans: Most parts of a video that are looked at as videos of their own.
-
-    Raises:
-        VqaError: not even two videos fit, or the one that is wanted.
-    """
-    size = bytes_needed(candidates) * spans
-    limit, source = memory_bytes, "--memory"
-    if SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(SHARED_MEMORY).free * 9 // 10) < limit:
-        limit, source = free, "the shared memory that the system allows, /dev/shm"
-    least = min(2, wanted)
-    if least * size > limit:
-        raise VqaError(
-            f"the frames of {least} video(s) for {len(candidates)} models take {least * size // _MEBI + 1} MB, more "
-            f"than {source} ({limit // _MEBI} MB); raise it, or take fewer models at once"
-        )
-    return (min(wanted, limit // size) if size else wanted), size
 
 
 def _death(exitcode: int) -> str:

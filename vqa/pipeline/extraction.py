@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vqa.cache.store import FeatureStore
 from vqa.dataset import VideoRow
@@ -26,6 +26,9 @@ from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.recording import Recorder, failed_videos
 from vqa.records import Failure
 from vqa.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def extract_features(
 
 
 def _extract_here(
-    cache_dir: Path, rows: Sequence[VideoRow], specs: Sequence[ModelSpec], task: Task, *, progress: Progress
+    cache_dir: Place, rows: Sequence[VideoRow], specs: Sequence[ModelSpec], task: Task, *, progress: Progress
 ) -> Outcome:
     """Extract features on this machine alone."""
     recorder = Recorder(cache_dir, rows, retry_failed=task.retry_failed, progress=progress)
@@ -142,7 +145,7 @@ def _extract_here(
     )
 
 
-def _report(outcome: Outcome, cache_dir: Path, missing: tuple[str, ...]) -> ExtractionReport:
+def _report(outcome: Outcome, cache_dir: Place, missing: tuple[str, ...]) -> ExtractionReport:
     sizes = {stored.record.fingerprint: stored.bytes for stored in FeatureStore(cache_dir).candidates()}
     return ExtractionReport(
         videos=outcome.videos,

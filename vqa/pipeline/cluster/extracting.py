@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqa.cache.ledger import Ledger
 from vqa.dataset import VideoRow
@@ -21,6 +22,9 @@ from vqa.pipeline.storing import FailureBook
 from vqa.records import EVERY_CANDIDATE
 from vqa.settings import ExtractSettings
 
+if TYPE_CHECKING:
+    from vqa.urls import Place
+
 
 @dataclass(frozen=True)
 class Task:
@@ -32,7 +36,7 @@ class Task:
 
 
 def extract_on_cluster(
-    cache_dir: Path,
+    cache_dir: Place,
     rows: Sequence[VideoRow],
     specs: Sequence[ModelSpec],
     task: Task,
@@ -60,12 +64,12 @@ def extract_on_cluster(
     from vqa.pipeline.cluster.driving import Drive
     from vqa.pipeline.cluster.nodes import check_nodes
 
-    places = [Row(row.id, row.file.absolute()) for row in rows]
-    cache = cache_dir.absolute()
+    places = [Row(row.id, _absolute(row.file)) for row in rows]
+    cache = _absolute(cache_dir)
     results = Results(FailureBook(Ledger(cache)), progress, len(places))
 
     def order(cores: int) -> Order:
-        return Order(cache, task.settings, task.retry_failed, cores, _absolute(downloads()))
+        return Order(cache, task.settings, task.retry_failed, cores, _absolute_downloads(downloads()))
 
     def check(nodes: Sequence[Node]) -> None:
         for note in check_nodes(nodes, cache, places[0].file if places else None):
@@ -108,5 +112,10 @@ def _cached(candidate: Candidate, place: int, results: Results) -> int:
     return results.videos - results.stored[place] - len(failed)
 
 
-def _absolute(found: Downloads) -> Downloads:
+def _absolute(place: Place) -> Place:
+    """Return a place as other nodes find it, whatever folder they work in."""
+    return place.absolute() if isinstance(place, Path) else place
+
+
+def _absolute_downloads(found: Downloads) -> Downloads:
     return found if found.folder is None else replace(found, folder=found.folder.absolute())

@@ -112,6 +112,7 @@ class Extractor:
                 failures.append(self._looks.record(row.video, "", None, "open", error))
                 continue
             found.append((row, known))
+        self._finder.flush()
         with self._store_lock:
             needs = [tuple(self._missing(known.key)) for _, known in found]
         failures += [failure for _, known in found for failure in self._standing(known.key)]

@@ -11,16 +11,16 @@ What decodes is the same pool of workers on both; the engine does not know which
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,14 @@ from vqa.extract.decoding import Stamp
 from vqa.extract.items import Span, bytes_needed
 from vqa.extract.looking import DecodedVideo
 from vqa.extract.options import worker_limits
+from vqa.extract.slots import Slot
 from vqa.extract.spec import Candidate
-from vqa.extract.workers import DecodeWorkers, Outcome, Slot
+from vqa.extract.workers import DecodeWorkers, Outcome
 from vqa.pipeline.cluster.work import Order
 from vqa.pipeline.effort import engine_options
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 _TRIES = 3
 _SETS = 2
@@ -68,20 +72,21 @@ class Helper:
         self._stack.enter_context(weights_from(offline=found.offline, folder=found.folder))
 
     def decode(
-        self, candidates: tuple[Candidate, ...], path: Path, stamp: Stamp | None, models: tuple[int, ...]
+        self, candidates: tuple[Candidate, ...], path: Place, models: tuple[int, ...], stamp: Stamp | None, key: str
     ) -> tuple[DecodedVideo, Views] | VideoError:
         """Decode a video.
 
         Args:
             candidates: All of the asking engine.
             path: The video file.
-            stamp: What it was when it was hashed.
             models: Positions of the candidates that need it.
+            stamp: What it was when it was hashed.
+            key: Of its bytes.
 
         Returns:
             What the decode worker reports, and the views; or why the video can't be used.
         """
-        return self._bench_for(candidates).decode(path, stamp, models)
+        return self._bench_for(candidates).decode(path, models, stamp, key)
 
     def _bench_for(self, candidates: tuple[Candidate, ...]) -> _Bench:
         with self._lock:
@@ -117,14 +122,15 @@ class _Bench:
         )
 
     def decode(
-        self, path: Path, stamp: Stamp | None, models: tuple[int, ...]
+        self, path: Place, models: tuple[int, ...], stamp: Stamp | None, key: str
     ) -> tuple[DecodedVideo, Views] | VideoError:
         """Decode a video; waits for a slot."""
         with self._slot() as slot:
-            outcome = self._outcome(path, stamp, models, slot)
+            ask = functools.partial(self._workers.submit, path, models, slot, stamp=stamp, key=key)
+            outcome = self._outcome(ask)
             for _ in range(_TRIES):
                 if isinstance(outcome, BrokenProcessPool):
-                    outcome = self._outcome(path, stamp, models, slot)
+                    outcome = self._outcome(ask)
             if isinstance(outcome, DecodedVideo):
                 return outcome, _used(slot, outcome)
             if isinstance(outcome, VideoError):
@@ -139,10 +145,10 @@ class _Bench:
         finally:
             self._slots.put(slot)
 
-    def _outcome(self, path: Path, stamp: Stamp | None, models: tuple[int, ...], slot: Slot) -> Outcome:
+    def _outcome(self, ask: Callable[[Callable[[Outcome, int], None]], None]) -> Outcome:
         answers: SimpleQueue[tuple[Outcome, int]] = SimpleQueue()
         with self._lock:
-            self._workers.submit(path, models, slot, lambda *answer: answers.put(answer), stamp=stamp)
+            ask(lambda outcome, generation: answers.put((outcome, generation)))
         outcome, generation = answers.get()
         if isinstance(outcome, BrokenProcessPool):
             with self._lock:
@@ -209,13 +215,14 @@ class SharedDecoders:
 
     def submit(
         self,
-        path: Path,
+        path: Place,
         models: tuple[int, ...],
         slot: Slot,
         done: Callable[[Outcome, int], None],
         *,
         stamp: Stamp | None = None,
         spans: tuple[Span, ...] = (),
+        key: str = "",
     ) -> None:
         """Decode a video into a slot, here or elsewhere; arguments as of `DecodeWorkers.submit`."""
         with self._lock:
@@ -233,7 +240,7 @@ class SharedDecoders:
             except BaseException:  # noqa: BLE001 - whatever has become of it, others can decode the video
                 self._lose(hand)
                 if not self._closed:
-                    self.submit(path, models, slot, done, stamp=stamp)
+                    self.submit(path, models, slot, done, stamp=stamp, key=key)
                 return
             with self._lock:
                 if self._closed:
@@ -242,9 +249,9 @@ class SharedDecoders:
             ended(outcome, self.generation)
 
         if hand is None:
-            self._own.submit(path, models, slot, ended, stamp=stamp, spans=spans)
+            self._own.submit(path, models, slot, ended, stamp=stamp, spans=spans, key=key)
         else:
-            hand.decode(self._candidates, path, stamp, models).add_done_callback(answered)
+            hand.decode(self._candidates, path, models, stamp, key).add_done_callback(answered)
 
     def _lose(self, hand: Hand | None) -> None:
         with self._lock:

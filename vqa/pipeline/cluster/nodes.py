@@ -6,8 +6,7 @@ import contextlib
 import platform
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -16,6 +15,9 @@ from vqa.cache.folder import make_folder
 from vqa.errors import VqaError
 from vqa.pipeline.cluster.members import Node
 from vqa.pipeline.versions import library_versions
+
+if TYPE_CHECKING:
+    from vqa.urls import Place
 
 _PATIENCE_SECONDS = 60.0
 _MARK = ".node-"
@@ -41,7 +43,7 @@ def on(node: Node) -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(node.id, soft=False)
 
 
-def check_nodes(nodes: Sequence[Node], cache_dir: Path, sample: Path | None) -> tuple[str, ...]:
+def check_nodes(nodes: Sequence[Node], cache_dir: Place, sample: Place | None) -> tuple[str, ...]:
     """Find out whether nodes can work on one cache together.
 
     Args:
@@ -113,7 +115,7 @@ def _inspection() -> Callable[[], dict[str, str]]:
     return inspect
 
 
-def _check_video(nodes: Sequence[Node], sample: Path) -> None:
+def _check_video(nodes: Sequence[Node], sample: Place) -> None:
     here = _see_video(sample)
     for node, found in _ask(nodes, _see_video, sample):
         if found != here:
@@ -123,7 +125,7 @@ def _check_video(nodes: Sequence[Node], sample: Path) -> None:
             )
 
 
-def _see_video(file: Path) -> str:
+def _see_video(file: Place) -> str:
     """Return how a file is seen from here."""
     try:
         return f"{file.stat().st_size} bytes"
@@ -132,7 +134,7 @@ def _see_video(file: Path) -> str:
 
 
 @contextlib.contextmanager
-def _mark(cache_dir: Path) -> Iterator[Path]:
+def _mark(cache_dir: Place) -> Iterator[Place]:
     """Put a file of a name that nobody can know into the cache, and remove it, and the answers to it, afterwards."""
     mark = cache_dir / f"{_MARK}{secrets.token_hex(8)}"
     mark.write_bytes(b"")
@@ -143,7 +145,7 @@ def _mark(cache_dir: Path) -> Iterator[Path]:
             file.unlink(missing_ok=True)
 
 
-def _see_cache(mark: Path) -> str:
+def _see_cache(mark: Place) -> str:
     """Answer the mark from a node; return what is wrong, empty where nothing is."""
     if not mark.parent.is_dir():
         return "there is no such folder"
@@ -156,11 +158,11 @@ def _see_cache(mark: Path) -> str:
     return ""
 
 
-def _answer(mark: Path, node_id: str) -> Path:
-    return mark.with_name(f"{mark.name}-{node_id[:16]}")
+def _answer(mark: Place, node_id: str) -> Place:
+    return mark.parent / f"{mark.name}-{node_id[:16]}"
 
 
-def _answered(mark: Path, node: Node) -> bool:
+def _answered(mark: Place, node: Node) -> bool:
     return _answer(mark, node.id).exists()
 
 
@@ -179,6 +181,8 @@ def _ask(nodes: Sequence[Node], function: Callable[..., Any], *arguments: Any) -
         try:
             found.append((node, ray.get(answer, timeout=_PATIENCE_SECONDS)))
         except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, VqaError):
+                raise type(error.cause)(f"{node.name}: {error.cause}") from error
             reason = " ".join(str(error.cause).split())
             raise VqaError(
                 f"{node.name}: vqa can't be run there ({reason}); install the same vqa on all nodes"

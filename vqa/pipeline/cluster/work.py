@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what looks at a node is to start at once
-    from pathlib import Path
-
     from vqa.extract.decoding import Stamp
     from vqa.extract.spec import Candidate
     from vqa.files import Downloads
     from vqa.records import Failure
     from vqa.settings import ExtractSettings
+    from vqa.urls import Place
 
 
 @dataclass(frozen=True)
 class Order:
     """What every extractor of a run is told first."""
 
-    cache_dir: Path
+    cache_dir: Place
     settings: ExtractSettings
     retry_failed: bool
     cores: int
@@ -35,7 +34,7 @@ class Row:
 
     video: str
     """Its id."""
-    file: Path
+    file: Place
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Todo:
     """A video that some of the run's candidates have not seen."""
 
     video: str
-    file: Path
+    file: Place
     key: str
     stamp: Stamp
     models: tuple[int, ...]
