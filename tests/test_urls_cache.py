@@ -200,7 +200,11 @@ def test_local_paths_load_nothing_for_urls(tmp_path):
 
 @pytest.mark.parametrize(
     ("url", "said"),
-    [("nosuch://x/y", "Unsupported filesystem: 'nosuch'"), ("s3://no-such-bucket/cache", "there is no no-such-bucket")],
+    [
+        ("nosuch://x/y", "Unsupported filesystem: 'nosuch'"),
+        ("s3://no-such-bucket/cache", "there is no no-such-bucket"),
+        ("s3://", "names no bucket"),
+    ],
 )
 def test_a_place_that_can_not_be_is_one_line(s3, url, said):
     with pytest.raises(StorageError, match=said) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -19,8 +20,10 @@ import vqa.copies
 from vqa.cache.store import FeatureStore
 from vqa.cache.verifying import verify_cache
 from vqa.copies import fetch_copy
+from vqa.errors import StorageError
 from vqa.pipeline import extract_features
 from vqa.pipeline.progress import Progress
+from vqa.remote import RemotePath
 from vqa.urls import place_of
 from vqa.workspace import open_workspace
 
@@ -147,6 +150,23 @@ def test_copies_of_a_killed_run_go_with_the_next_one(
     assert not any(path.exists() for path in left)
     assert (tmp_path / "tmp" / "vqa-copies-mine").is_dir()
     vqa.copies._copies().remove()
+
+
+def test_a_transfer_that_nobody_wants_any_more_leaves_nothing(remote: Path, bucket: Bucket) -> None:
+    with pytest.raises(InterruptedError):
+        fetch_copy(place_of(f"{bucket.url}/clips/0.mp4"), stopped=lambda: True)
+    assert [path.name for path in vqa.copies._copies().folder.iterdir()] == ["lock"]
+
+
+def test_a_disk_that_is_full_is_named(remote: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill_up(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RemotePath, "fetch", fill_up)
+    with pytest.raises(
+        StorageError, match=r"no room for a copy of s3:.*0.mp4 \(No space left on device\)"
+    ):
+        extract_features(remote)
 
 
 def test_what_a_stranger_puts_among_the_objects_is_no_harm(bucket: Bucket) -> None:

@@ -43,6 +43,7 @@ class _Copies:
         lock_file(self._descriptor, wait=True)
         self._names = itertools.count(1)
         self._kept: dict[str, Path] = {}
+        self._kept_bytes = 0
         self._lock = threading.Lock()
         atexit.register(self.remove)
 
@@ -66,16 +67,19 @@ class _Copies:
     def keep(self, sha256: str, copy: Path) -> None:
         """Keep a copy for whoever takes it, if there is room."""
         with self._lock:
-            held = sum(path.stat().st_size for path in self._kept.values())
-            if sha256 not in self._kept and held + copy.stat().st_size <= _KEPT_BYTES:
+            size = copy.stat().st_size
+            if sha256 not in self._kept and self._kept_bytes + size <= _KEPT_BYTES:
                 self._kept[sha256] = copy
+                self._kept_bytes += size
                 return
         copy.unlink()
 
     def take(self, sha256: str) -> Path | None:
         """Return a kept copy, which is the caller's from then on."""
         with self._lock:
-            return self._kept.pop(sha256, None)
+            copy = self._kept.pop(sha256, None)
+            self._kept_bytes -= 0 if copy is None else copy.stat().st_size
+            return copy
 
 
 _made: list[_Copies] = []

@@ -242,6 +242,8 @@ def remote_path(url: str) -> RemotePath:
     Raises:
         StorageError: its protocol is not known, or the package that speaks it is not installed.
     """
+    if url.endswith("://"):
+        raise StorageError(f"{url}: names no bucket and no folder; write it like s3://bucket/folder")
     try:
         # Other processes write meanwhile: a listing that is remembered would hide what they wrote.
         path = RemotePath(url.rstrip("/"), use_listings_cache=False)

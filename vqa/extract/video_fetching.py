@@ -67,10 +67,14 @@ class VideoFetcher:
     def _copy(self, source: RemotePath, key: str, stamp: Stamp | None) -> Path:
         try:
             copy = fetch_copy(source, key, stopped=self._stopped.is_set)
-            if not key:
-                checked_stamp(source.fresh(), stamp)
         except OSError as error:
             raise VideoError(
                 f"it can't be fetched ({error.strerror or error}); check that it is still there"
             ) from error
+        try:
+            if not key:
+                checked_stamp(source.fresh(), stamp)
+        except BaseException:
+            copy.unlink()
+            raise
         return copy
