@@ -21,7 +21,7 @@ _LOOKS, _WORKS = "looks", "works"
 _GROUPS = {_LOOKS: 1, _WORKS: 4}
 _OTHERS = 3
 _MOST_DEATHS = 3
-"""Of extractors on one node that is alive, with no block done between them."""
+"""Of extractors on one node that is alive, with no block done between; those a suspect caused don't count."""
 _STOP_SECONDS = 60.0
 _START_SECONDS = 180.0
 
@@ -163,7 +163,7 @@ class Crew:
         for members in (self.members, self._helpers):
             if member in members:
                 members.remove(member)
-                self._deaths[member.node.id] += alive
+                self._deaths[member.node.id] += alive and not member.trying
         return alive
 
     def stop(self) -> None:

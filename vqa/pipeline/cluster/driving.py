@@ -98,10 +98,17 @@ class Drive:
             self._crew.ask(member, "look_at", chunk)
         if not self._is_prepared(member):
             return
-        while member.busy["work_on"] < _BLOCKS and (block := self._next_block(member)):
+        while self._has_room(member) and (block := self._next_block(member)):
+            member.trying = block[0].tries > 0
             self._crew.ask(member, "work_on", block)
         if member.busy["work_on"] and not member.busy["pulse"]:
             self._crew.ask(member, "pulse")
+
+    def _has_room(self, member: Member) -> bool:
+        """Return whether an extractor takes one more block; a suspect it has to itself, so that no other is blamed."""
+        if self._planner.comes_to_suspects or member.trying:
+            return not member.busy["work_on"]
+        return member.busy["work_on"] < _BLOCKS
 
     def _next_chunk(self) -> tuple[Row, ...]:
         if self._again:
@@ -163,6 +170,7 @@ class Drive:
             case "agree_on":
                 member.prepared |= answer.arguments[0].keys()
             case "work_on":
+                member.trying = False
                 self._planner.finish(answer.arguments[0])
                 self._results.add(answer.arguments[0], answer.value)
             case "pulse":

@@ -37,6 +37,8 @@ class Member:
     """Whether it knows the run's candidates, and may be given work."""
     prepared: frozenset[int] = frozenset()
     """Candidates whose models it has loaded."""
+    trying: bool = False
+    """Whether it works on a video that others died with, and on nothing else."""
     busy: Counter[str] = field(default_factory=Counter)
     """How many calls of each method are under way."""
     pulse: Pulse = field(default_factory=lambda: Pulse(0, 0))

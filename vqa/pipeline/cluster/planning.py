@@ -28,10 +28,13 @@ _SHARE = 3
 
 
 class Planner:
-    """Videos that wait for a worker. Two of the same bytes are one: the second waits for none."""
+    """Videos that wait for a worker. Two of the same bytes are one: the second waits for none.
+
+    A video whose worker has died is a suspect: it comes last, when its death harms nobody else's work, and alone.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Todo]] = []
+        self._heap: list[tuple[bool, float, int, Todo]] = []
         self._order = itertools.count()
         self._seconds = 0.0
         self._keys: set[str] = set()
@@ -44,6 +47,11 @@ class Planner:
     def busy(self) -> bool:
         """Whether any video waits or is in work."""
         return bool(self._keys)
+
+    @property
+    def comes_to_suspects(self) -> bool:
+        """Whether only suspects wait."""
+        return bool(self._heap) and self._heap[0][0]
 
     def add(self, todos: Iterable[Todo]) -> int:
         """Take videos that are to be done; return how many pairs are new."""
@@ -70,7 +78,7 @@ class Planner:
         self._keys.difference_update(todo.key for todo in block)
 
     def cut(self, workers: int, *, more: bool = False) -> tuple[Todo, ...]:
-        """Take the next block off what waits, longest videos first; empty where none waits.
+        """Take the next block off what waits, longest videos first, suspects last; empty where none waits.
 
         Args:
             workers: How many share what is left.
@@ -82,21 +90,19 @@ class Planner:
         seconds = min(MOST_SECONDS, max(_LEAST_SECONDS, self._seconds / parts))
         videos = min(MOST_VIDEOS, max(_LEAST_VIDEOS, -(-len(self._heap) // parts)))
         block = [self._pop()]
-        alone = block[0].tries > 0  # it may have killed its worker, and must not take others with it once more
         held = block[0].seconds
-        while self._heap and not alone and len(block) < videos and held < seconds:
-            following = self._heap[0][2]
-            if following.tries or held + following.seconds > MOST_SECONDS:
+        while self._heap and not self._heap[0][0] and len(block) < videos and held < seconds:
+            if held + self._heap[0][3].seconds > MOST_SECONDS:
                 break
             block.append(self._pop())
-            held += following.seconds
+            held += block[-1].seconds
         return tuple(block)
 
     def _push(self, todo: Todo) -> None:
-        heapq.heappush(self._heap, (-todo.seconds, next(self._order), todo))
+        heapq.heappush(self._heap, (todo.tries > 0, -todo.seconds, next(self._order), todo))
         self._seconds += todo.seconds
 
     def _pop(self) -> Todo:
-        todo = heapq.heappop(self._heap)[2]
+        todo = heapq.heappop(self._heap)[3]
         self._seconds = max(0.0, self._seconds - todo.seconds) if self._heap else 0.0
         return todo
