@@ -3,7 +3,8 @@
 It is what an installed package would be: `faults.start` lets a run find it. Orders are JSON:
 
     marks       folder for a file for each slow video that was begun, and for each network that was loaded
-    puts        file for a line for each pair that was put into the cache
+    puts        file for a line for each pair that was put into the cache, and by which process
+    meet        file with a number: before a process puts its first pair, so many have to be there
     operations  file for a line for each operation on the disk under the cache folder
     segment     videos of a segment
     pause       seconds that each video takes longer
@@ -85,6 +86,8 @@ def _obey(orders: dict[str, Any]) -> None:
     if "segment" in orders:
         assert "max_videos" in (FeatureStore.writer.__kwdefaults__ or {})
         FeatureStore.writer.__kwdefaults__["max_videos"] = orders["segment"]
+    if "meet" in orders:
+        _meet_first(Path(orders["meet"]))
     if "puts" in orders:
         _note_puts(Path(orders["puts"]))
     if "strike" in orders:
@@ -98,10 +101,24 @@ def _note_puts(file: Path) -> None:
 
     def noted(writer: SegmentWriter, key: str, features: Any, *, seconds: float) -> None:
         with file.open("a") as lines:
-            lines.write(f"{writer.provenance.record.name} {key}\n")
+            lines.write(f"{writer.provenance.record.name} {key} {os.getpid()}\n")
         put(writer, key, features, seconds=seconds)
 
     SegmentWriter.put = noted  # type: ignore[method-assign]
+
+
+def _meet_first(file: Path) -> None:
+    put = SegmentWriter.put
+
+    def late(writer: SegmentWriter, key: str, features: Any, *, seconds: float) -> None:
+        file.with_name(f"{file.name}-{os.getpid()}").touch()
+        deadline = time.monotonic() + 200
+        while len(list(file.parent.glob(f"{file.name}-*"))) < int(file.read_text()):
+            assert time.monotonic() < deadline, "the others never came"
+            time.sleep(0.02)
+        put(writer, key, features, seconds=seconds)
+
+    SegmentWriter.put = late  # type: ignore[method-assign]
 
 
 def _note_operations(cache: Path, file: Path) -> None:
