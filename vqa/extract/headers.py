@@ -50,7 +50,7 @@ class HeaderReader:
 
     def seconds(self, files: Sequence[Place], sizes: Sequence[int]) -> list[float]:
         """Return about how long each video lasts; by its size, in bytes, where it is remote or its header is no use."""
-        if not self._pool.active:
+        if any(isinstance(file, Path) for file in files) and not self._pool.active:
             self._pool = self._start()
         asked = [self._ask(file) if isinstance(file, Path) else None for file in files]
         found = []
