@@ -163,9 +163,7 @@ def test_a_disk_that_is_full_is_named(remote: Path, bucket: Bucket, monkeypatch:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(RemotePath, "fetch", fill_up)
-    with pytest.raises(
-        StorageError, match=r"no room for a copy of s3:.*0.mp4 \(No space left on device\)"
-    ):
+    with pytest.raises(StorageError, match=r"no room for a copy of s3:.*0.mp4 \(No space left on device\)"):
         extract_features(remote)
 
 

@@ -164,7 +164,8 @@ class Drive:
                 member.joined = True
             case "look_at":
                 self._needed.update(place for todo in answer.value.todo for place in todo.models)
-                self._results.look(answer.value, self._planner.add(answer.value.todo), rows=len(answer.arguments[0]))
+                todos = self._results.look(answer.value, rows=len(answer.arguments[0]))
+                self._results.expect(self._planner.add(todos))
             case "prepare":
                 self._crew.ask(member, "agree_on", self._agreement.take(member.node.name, answer.value))
             case "agree_on":

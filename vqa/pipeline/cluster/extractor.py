@@ -164,15 +164,12 @@ class Extractor:
             self._entries[place].probe = probe
 
     def work_on(self, todos: Sequence[Todo]) -> Done:
-        """Do the pairs of a block that the cache lacks; they are on the disk when this returns.
+        """Do the pairs of a block; they are on the disk when this returns.
 
         Raises:
             VqaError: the engine or the cache can't go on.
         """
-        with self._store_lock:
-            self._finder.refresh()
-            left = [replace(todo, models=tuple(self._left(todo))) for todo in todos]
-        left = [todo for todo in left if todo.models]
+        left = self._look_again(todos) if any(todo.again for todo in todos) else list(todos)
         if not left:
             return Done({}, {}, 0, ())
         needed = frozenset(place for todo in left for place in todo.models)
@@ -180,8 +177,15 @@ class Extractor:
             station = self._station_for(needed)
         return station.work_on(left)
 
+    def _look_again(self, todos: Sequence[Todo]) -> list[Todo]:
+        """Return what is left of a block that was begun before, or is known under another name."""
+        with self._store_lock:
+            self._finder.refresh()
+            left = [replace(todo, models=tuple(self._left(todo))) for todo in todos]
+        return [todo for todo in left if todo.models]
+
     def _left(self, todo: Todo) -> list[int]:
-        """Return the candidates that a video still lacks: another run, or a worker that died, may have been here."""
+        """Return the candidates that a video still lacks."""
         prints = {place: self._entries[place].candidate.fingerprint for place in todo.models}
         return [place for place, each in prints.items() if not self._finder.store.holds(each, todo.key)]
 

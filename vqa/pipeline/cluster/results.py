@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-
-import numpy as np
+from dataclasses import replace
 
 from vqa.errors import VideoError
 from vqa.pipeline.cluster.members import Member
+from vqa.pipeline.cluster.seen import Seen
 from vqa.pipeline.cluster.work import Done, Looked, Todo
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.storing import FailureBook
 from vqa.records import Failure
-
-_KEY_DIGITS = 16
 
 
 class Results:
@@ -36,25 +33,25 @@ class Results:
         self.decoded = 0
         self._book, self._progress, self._rows = book, progress, rows
         self._looked, self._pairs, self._done = 0, 0, 0
-        self._keys = array("Q")
+        self._seen = Seen()
         self._started = time.monotonic()
 
     @property
     def videos(self) -> int:
         """Distinct videos whose file can be read."""
-        if not self._keys:
-            return 0
-        keys = np.frombuffer(self._keys, np.uint64)  # the array's own memory: ten million are sorted in place
-        keys.sort()
-        return 1 + int(np.count_nonzero(keys[1:] != keys[:-1]))
+        return len(self._seen)
 
-    def look(self, looked: Looked, pairs: int, *, rows: int) -> None:
-        """Take what a chunk of rows was found to be, and how many pairs that are new it brings."""
+    def look(self, looked: Looked, *, rows: int) -> list[Todo]:
+        """Take what a chunk of rows was found to be; return what is to be done of it."""
         self._looked += rows
-        self._pairs += pairs
-        self._keys.extend(int(key[:_KEY_DIGITS], 16) for key in looked.keys)
+        new = {key for key in looked.keys if self._seen.add(key)}
         self._note(looked.failures)
         self._progress.update("reading files", self._looked, self._rows)
+        return [todo if todo.key in new else replace(todo, again=True) for todo in looked.todo]
+
+    def expect(self, pairs: int) -> None:
+        """Count pairs that are to be done."""
+        self._pairs += pairs
 
     def add(self, block: Sequence[Todo], done: Done) -> None:
         """Take what became of a block."""

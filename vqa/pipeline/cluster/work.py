@@ -51,6 +51,8 @@ class Todo:
     """About how long it lasts."""
     tries: int = 0
     """How often an extractor died while it had it."""
+    again: bool = False
+    """Whether some of it may be done by now: by an extractor that died, or under another name."""
 
 
 @dataclass(frozen=True)
