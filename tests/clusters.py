@@ -45,11 +45,12 @@ class Nodes:
         """Host and port of the head node."""
         return str(self._cluster.address)
 
-    def add(self, count: int = 1, **variables: str) -> None:
+    def add(self, count: int = 1, *, gpus: int = 0, **variables: str) -> None:
         """Start nodes of one core; the first is the head.
 
         Args:
             count: How many.
+            gpus: That each is said to have.
             variables: Further ones of the environment of their processes.
         """
         for _ in range(count):
@@ -57,6 +58,7 @@ class Nodes:
             self.nodes.append(
                 self._cluster.add_node(
                     num_cpus=1,
+                    num_gpus=gpus,
                     object_store_memory=_STORE_BYTES,
                     dashboard_agent_listen_port=0,
                     include_log_monitor=False,

@@ -5,6 +5,7 @@ It is what an installed package would be: `faults.start` lets a run find it. Ord
     marks       folder for a file for each slow video that was begun, and for each network that was loaded
     puts        file for a line for each pair that was put into the cache, and by which process
     meet        file with a number: before a process puts its first pair, so many have to be there
+    decoders    file for a line for each video that `mean` saw, and by which kind of actor
     operations  file for a line for each operation on the disk under the cache folder
     segment     videos of a segment
     pause       seconds that each video takes longer
@@ -22,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from disk import Disk, Operation, Perform
 from striking import Strike
@@ -40,6 +42,9 @@ class Trap(nn.Module):
 
     def forward(self, runs: torch.Tensor) -> torch.Tensor:
         grey = runs.float().mean((1, 2, 3, 4))
+        if "decoders" in ORDERS:
+            with Path(ORDERS["decoders"]).open("a") as lines:
+                lines.write(f"{_actor()}\n")
         if abs(grey[0] - 240) < 3:
             torch.ones(8 << 30, dtype=torch.uint8)
         if abs(grey[0] - 200) < 3:
@@ -53,6 +58,12 @@ class Trap(nn.Module):
             time.sleep(0.5)
         time.sleep(ORDERS.get("pause", 0))
         return grey[:, None]
+
+
+def _actor() -> str:
+    """Return the name of the Ray actor that this process works for, empty where that is none."""
+    titles = (" ".join(parent.cmdline()) for parent in psutil.Process().parents())
+    return next((title.split()[0] for title in titles if title.startswith("ray::")), "")
 
 
 class Spread(nn.Module):
