@@ -67,7 +67,7 @@ def test_only_temporary_files_are_swept(tmp_path):
 
 
 def test_a_writer_whose_file_a_sweeper_took_before_it_was_locked_makes_another(tmp_path, monkeypatch):
-    monkeypatch.setattr("vqa.files._lock", _sweep_first(tmp_path))
+    monkeypatch.setattr("vqa.files.lock_file", _sweep_first(tmp_path))
     with written_whole(tmp_path / "a") as temporary:
         temporary.write_text("new")
     assert (tmp_path / "a").read_text() == "new"

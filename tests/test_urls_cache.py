@@ -189,7 +189,7 @@ def test_a_url_of_a_file_is_a_local_path():
 
 def test_local_paths_load_nothing_for_urls(tmp_path):
     code = (
-        "import sys; from pathlib import Path; import vqa.pipeline.extraction, vqa.pipeline.keeping\n"
+        "import sys; from pathlib import Path; import vqa.copies, vqa.dataset, vqa.workspace, vqa.cache.verifying\n"
         f"from vqa.cache.store import FeatureStore; FeatureStore(Path({str(tmp_path)!r})).candidates()\n"
         "from vqa.urls import place_of; place_of('file:///x'); place_of('cache')\n"
         "print(sorted({'fsspec', 'upath', 's3fs', 'vqa.remote'} & sys.modules.keys()))"

@@ -47,7 +47,7 @@ def start(folder, url, number=0, how="before"):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize(("number", "how"), [(2, "midway"), (4, "before"), (5, "midway"), (9, "midway")])
+@pytest.mark.parametrize(("number", "how"), [(4, "before"), (5, "midway"), (9, "midway")])
 def test_what_a_killed_writer_promised_is_there_and_the_next_one_ends_its_work(tmp_path, bucket, number, how):
     videos, url = make_videos(tmp_path / "videos"), f"{bucket.url}/cache"
     process = start(tmp_path / "videos", url, number, how)
