@@ -15,6 +15,10 @@ class UnreadableError(ValueError):
     """A reader could not read its file; says why in a few words."""
 
 
+class LateError(UnreadableError):
+    """A reader took longer than it may."""
+
+
 def read_apart(module: str, *arguments: str, seconds: int) -> str:
     """Run a module of ours as a reader, and return what it writes to stdout.
 
@@ -24,7 +28,8 @@ def read_apart(module: str, *arguments: str, seconds: int) -> str:
         seconds: After which it is given up.
 
     Raises:
-        UnreadableError: it failed, crashed, or took too long.
+        LateError: it took too long.
+        UnreadableError: it failed or crashed.
     """
     command = [sys.executable, "-P", "-m", module, *arguments]
     try:
@@ -32,7 +37,7 @@ def read_apart(module: str, *arguments: str, seconds: int) -> str:
             command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False, timeout=seconds
         )
     except subprocess.TimeoutExpired as error:
-        raise UnreadableError(f"its reader takes over {seconds} s") from error
+        raise LateError(f"its reader takes over {seconds} s") from error
     if done.returncode < 0:
         raise UnreadableError("it crashes its reader")
     if done.returncode:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
+import logging
 import os
 import re
 import signal
@@ -12,9 +14,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TextIO
 
-from vqa.apart import UnreadableError, read_apart
+from vqa.apart import LateError, UnreadableError, read_apart
 from vqa.errors import VqaError
+
+_log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 5.0
 _JOIN_SECONDS = 60
@@ -68,15 +73,43 @@ def connected(address: str | None) -> Iterator[None]:
     if given:
         _try(given)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that is started here: nothing is reported
-    with _own_signals():
-        if given:
-            ray.init(address=given, log_to_driver=False, configure_logging=False)
-        else:
-            ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
+        with _own_signals():
+            if given:
+                ray.init(address=given, log_to_driver=False, configure_logging=False)
+            else:
+                ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+class _WithoutRay(io.TextIOBase):
+    """The standard output without what Ray's threads print there, whatever `log_to_driver` says: results stand there.
+
+    Args:
+        stream: Gets all else.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or log what is Ray's."""
+        if not threading.current_thread().name.startswith("ray_"):
+            return self._stream.write(text)
+        if text.strip():
+            _log.info("Ray: %s", text.strip())
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return whatever else the stream has."""
+        return getattr(self._stream, name)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
 
 
 def _try(address: str) -> None:
@@ -87,6 +120,11 @@ def _try(address: str) -> None:
         _knock(address)
     try:
         read_apart(__name__, address, seconds=_JOIN_SECONDS)
+    except LateError as error:
+        raise VqaError(
+            f"{address}: something listens there, but has not answered as a Ray cluster does within {_JOIN_SECONDS} s; "
+            "give the port that `ray start --head` named"
+        ) from error
     except UnreadableError as error:
         raise VqaError(f"{address}: no cluster that can be joined ({error}); look at it with `ray status`") from error
 
