@@ -67,7 +67,6 @@ def check_nodes(nodes: Sequence[Node], cache_dir: Place, sample: Place | None) -
                     f"{node.name}: does not share the cache {cache_dir} ({found}); "
                     "put it where all nodes see it under the same path"
                 )
-        for node in nodes:
             if not _answered(mark, node):
                 raise VqaError(
                     f"{node.name}: writes to another {cache_dir} than this machine; "
@@ -167,7 +166,7 @@ def _answered(mark: Place, node: Node) -> bool:
 
 
 def _ask(nodes: Sequence[Node], function: Callable[..., Any], *arguments: Any) -> list[tuple[Node, Any]]:
-    """Run a function on each node at once.
+    """Run a function on each node at once; one that is lost meanwhile is left out.
 
     Raises:
         VqaError: a node does not answer.
@@ -188,5 +187,7 @@ def _ask(nodes: Sequence[Node], function: Callable[..., Any], *arguments: Any) -
                 f"{node.name}: vqa can't be run there ({reason}); install the same vqa on all nodes"
             ) from error
         except ray.exceptions.RayError as error:
+            if node not in alive_nodes():
+                continue
             raise VqaError(f"{node.name}: does not answer ({type(error).__name__}); look at `ray status`") from error
     return found
