@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,7 @@ from unittest import mock
 
 import h5py
 import psutil
+import pytest
 from faults import finish, left_memory, start
 
 _MARK = "VQA_TEST_CLUSTER"
@@ -67,9 +70,45 @@ class Nodes:
                 )
             )
 
+    @contextlib.contextmanager
+    def apart(self, *mounts: str) -> Iterator[None]:
+        """Let a node of one core take part during the block that sees other mounts than all others."""
+        if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+            pytest.skip("this machine lets nobody mount in a namespace of their own")
+        ray_start = shlex.join([sys.executable, "-m", "ray.scripts.scripts", "start", "--address", self.address])
+        script = "\n".join([*mounts, f"exec {ray_start} --num-cpus 1 --block --object-store-memory {_STORE_BYTES}"])
+        log = Path(os.environ["RAY_TMPDIR"]) / "apart.log"
+        with log.open("w") as out:
+            node = subprocess.Popen(
+                ["unshare", "-rm", "sh", "-ec", script],
+                env={**os.environ, **self._variables, _MARK: self.mark},
+                stdout=out,
+                stderr=out,
+            )
+        try:
+            self._wait_for(len(self.nodes) + 1, node, log)
+            yield
+        finally:
+            node.terminate()
+            node.wait(timeout=60)
+            self._wait_for(len(self.nodes))
+
+    def _wait_for(self, count: int, node: subprocess.Popen[bytes] | None = None, log: Path | None = None) -> None:
+        """Wait until so many nodes are alive."""
+        deadline = time.monotonic() + 100
+        while len(self._cluster.global_state._live_node_ids()) != count:
+            assert node is None or node.poll() is None, log and log.read_text()
+            assert time.monotonic() < deadline, f"there are never {count} nodes"
+            time.sleep(0.1)
+
     def remove(self, place: int) -> None:
         """End a node at once, as if its machine were gone."""
         self._cluster.remove_node(self.nodes.pop(place), allow_graceful=False)
+
+    def forget(self, place: int) -> None:
+        """End a node, and wait until the cluster knows it."""
+        self.remove(place)
+        self._wait_for(len(self.nodes))
 
     def start(self, folder: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start `vqa extract` on the cluster; see `faults.start`."""
