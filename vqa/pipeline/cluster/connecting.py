@@ -59,7 +59,7 @@ def require_ray() -> None:
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be part of a cluster for the block.
+    """Be part of a cluster for the block; a program that is part of one already stays with that.
 
     Args:
         address: As in `RayOptions`.
@@ -69,6 +69,9 @@ def connected(address: str | None) -> Iterator[None]:
     """
     import ray
 
+    if ray.is_initialized():  # the caller's own: it stays as it is
+        yield
+        return
     given = address or os.environ.get("RAY_ADDRESS")
     if given:
         _try(given)

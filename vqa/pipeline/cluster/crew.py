@@ -23,7 +23,7 @@ _OTHERS = 3
 _MOST_DEATHS = 3
 """Of extractors on one node that is alive, with no block done between; those a suspect caused don't count."""
 _STOP_SECONDS = 60.0
-_START_SECONDS = 180.0
+_START_SECONDS = 60.0
 
 
 class Crew:
@@ -33,6 +33,7 @@ class Crew:
         order: What the run is; each extractor gets its own number of cores.
         options: What each extractor gets of its node.
         check: Looks at nodes before they get an extractor; raises where they can't have one.
+        note: Told what a user should know.
         on_gpus: Whether models run on GPUs where there are some; nodes without one then decode for those that have.
     """
 
@@ -41,10 +42,13 @@ class Crew:
         order: Callable[[int], Order],
         options: RayOptions,
         check: Callable[[Sequence[Node]], None],
+        note: Callable[[str], None],
         *,
         on_gpus: bool = True,
     ) -> None:
-        self._order, self._options, self._check = order, options, check
+        self._order, self._options, self._check, self._note = order, options, check, note
+        self._began = time.monotonic()
+        self._is_told = False
         self._on_gpus = on_gpus and options.num_gpus != 0
         self.members: list[Member] = []
         """The extractors."""
@@ -73,6 +77,14 @@ class Crew:
                 self._start(node, helps=helps)
         if not self.members:
             raise VqaError(self._emptiness(nodes))
+        self._tell_of_waiting()
+
+    def _tell_of_waiting(self) -> None:
+        """Say once why nothing happens: Ray starts an actor when its node has the cores free."""
+        late = time.monotonic() - self._began > _START_SECONDS
+        if late and not self._is_told and not any(member.begun for member in self.members):
+            self._is_told = True
+            self._note("no actor has started yet; other programs may have the nodes' cores or GPUs: see `ray status`")
 
     def _emptiness(self, nodes: Sequence[Node]) -> str:
         if self._deaths and nodes:

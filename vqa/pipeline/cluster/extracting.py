@@ -76,7 +76,7 @@ def extract_on_cluster(
             progress.note(note)
 
     with connected(options.address):
-        crew = Crew(order, options, check, on_gpus=task.settings.device != "cpu")
+        crew = Crew(order, options, check, progress.note, on_gpus=task.settings.device != "cpu")
         try:
             drive = Drive(crew, iter(places), results)
             settled = drive.settle(specs, new_generation=task.new_generation)

@@ -46,6 +46,9 @@ class Results:
         self._looked += rows
         new = {key for key in looked.keys if self._seen.add(key)}
         self._note(looked.failures)
+        for failure in looked.failures:
+            if not failure.key:  # others stood in the ledger before
+                self._progress.note(f"{failure.video}: {failure.reason}")
         self._progress.update("reading files", self._looked, self._rows)
         return [todo if todo.key in new else replace(todo, again=True) for todo in looked.todo]
 
@@ -78,7 +81,9 @@ class Results:
         frames = sum(member.pulse.frames for member in members)
         rate = frames / max(time.monotonic() - self._started, 1e-9)
         busy = sum(member.joined for member in members)
-        detail = f"{busy} of {len(members)} extractors, {rate:.0f} frames/s"
+        detail = f"{busy} of {len(members)} actors, {rate:.0f} frames/s"
+        if self.failures:
+            detail += f", {len(self.failures)} failed"
         self._progress.update("extracting features", min(done, self._pairs), self._pairs + 1, detail)
 
     def end(self) -> None:

@@ -1,0 +1,70 @@
+"""How many actors a node gets, and what is said while none has started; no cluster is started here."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("ray")
+
+from vqa.errors import VqaError
+from vqa.files import Downloads
+from vqa.pipeline.cluster import crew as module
+from vqa.pipeline.cluster.connecting import RayOptions
+from vqa.pipeline.cluster.crew import Crew
+from vqa.pipeline.cluster.members import Member, Node
+from vqa.pipeline.cluster.work import Order
+from vqa.settings import ExtractSettings
+
+
+def crew(options: RayOptions, notes: list[str] | None = None) -> Crew:
+    def order(cores: int) -> Order:
+        return Order(None, ExtractSettings(), False, cores, Downloads())  # type: ignore[arg-type]
+
+    return Crew(order, options, lambda nodes: None, ([] if notes is None else notes).append)
+
+
+@pytest.mark.parametrize(
+    ("num_cpus", "num_gpus", "cpus", "gpus", "actors", "each"),
+    [
+        (None, None, 16, 0.0, 1, (16, 0.0)),
+        (None, None, 16, 2.0, 1, (16, 2.0)),
+        (4, None, 16, 0.0, 4, (4, 0.0)),
+        (5, None, 16, 0.0, 3, (5, 0.0)),
+        (4, 1.0, 16, 2.0, 2, (4, 1.0)),
+        (2, 0.5, 16, 2.0, 4, (2, 0.5)),
+        (2, 0.1, 16, 1.0, 8, (2, 0.1)),
+        (1, 0.1, 16, 1.0, 10, (1, 0.1)),
+        (4, 0.0, 16, 2.0, 4, (4, 0.0)),
+        (32, None, 16, 2.0, 0, (32, 2.0)),
+        (1, 4.0, 16, 2.0, 0, (1, 4.0)),
+    ],
+)
+def test_a_node_gets_as_many_actors_as_its_cores_and_gpus_are_enough_for(
+    num_cpus: int | None, num_gpus: float | None, cpus: int, gpus: float, actors: int, each: tuple[int, float]
+) -> None:
+    made, node = crew(RayOptions(num_cpus=num_cpus, num_gpus=num_gpus)), Node("0" * 56, "node", cpus, gpus)
+    assert (made._room(node), made._share(node)) == (actors, each)
+
+
+@pytest.mark.parametrize("wrong", [{"num_cpus": 0}, {"num_gpus": -1.0}, {"num_gpus": float("inf")}])
+def test_an_actor_of_nothing_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(VqaError, match="an actor can't have"):
+        RayOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_it_is_said_once_that_no_actor_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    made = crew(RayOptions(), notes)
+    member = Member(Node("0" * 56, "node", 1, 0.0), None)
+    made.members.append(member)
+    made._tell_of_waiting()
+    assert notes == []
+    monkeypatch.setattr(module, "_START_SECONDS", -1.0)
+    member.begun = True
+    made._tell_of_waiting()
+    assert notes == []
+    member.begun = False
+    made._tell_of_waiting()
+    made._tell_of_waiting()
+    assert len(notes) == 1
+    assert "ray status" in notes[0]
