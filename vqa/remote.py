@@ -12,10 +12,7 @@ import errno
 import io
 import os
 import stat
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -23,33 +20,13 @@ import fsspec
 from fsspec.caching import BlockCache
 from upath.extensions import ProxyUPath
 
+from vqa.answers import RemoteStatus, status_of, told
 from vqa.errors import StorageError
 
-_OF_ONE_FILE = {
-    FileNotFoundError: errno.ENOENT,
-    PermissionError: errno.EACCES,
-    IsADirectoryError: errno.EISDIR,
-    NotADirectoryError: errno.ENOTDIR,
-}
-_CHANGED = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
-"""What file systems call the time of the last change."""
-_NANO = 1_000_000_000
 _WHOLE_BYTES = 4 << 20
 """A file up to that size is read in one request; a larger one in blocks, where little of it is wanted."""
 _BLOCK_BYTES = 1 << 20
 _MOST_BLOCKS = 32
-_SHOWN_CHARACTERS = 200
-
-
-@dataclass(frozen=True)
-class RemoteStatus:
-    """What is known of a file or folder."""
-
-    st_mode: int
-    st_size: int
-    """In bytes."""
-    st_mtime_ns: int
-    """Last change. Object stores count whole seconds; the rest is then a number made of the object's ETag."""
 
 
 class RemotePath(ProxyUPath):
@@ -74,7 +51,7 @@ class RemotePath(ProxyUPath):
             OSError, StorageError: it can't be listed.
         """
         try:
-            with _told(self):
+            with told(str(self)):
                 entries = self.fs.ls(self.path, detail=True)
         except FileNotFoundError:
             self._require_bucket()
@@ -88,7 +65,7 @@ class RemotePath(ProxyUPath):
         Raises:
             OSError, StorageError: it can't be listed.
         """
-        with _told(self):
+        with told(str(self)):
             found = self.fs.find(self.path, detail=True)
         if not found:
             self._require_bucket()
@@ -100,7 +77,7 @@ class RemotePath(ProxyUPath):
         Raises:
             OSError, StorageError: they can't be listed.
         """
-        with _told(self):
+        with told(str(self)):
             found = self.fs.glob(f"{self.path.rstrip('/')}/{pattern}", detail=True)
         yield from (self._with(info) for info in found.values())
 
@@ -112,13 +89,13 @@ class RemotePath(ProxyUPath):
 
     def _require_bucket(self) -> None:
         """Tell a bucket that does not exist from an empty one."""
-        with _told(self):
+        with told(str(self)):
             is_there = not self.drive or self.fs.exists(self.drive)
         if not is_there:
             raise StorageError(f"{self}: there is no {self.drive}, or it is not yours; check its name and credentials")
 
     def _ask(self) -> Mapping[str, Any]:
-        with _told(self):
+        with told(str(self)):
             return dict(self.fs.info(self.path))
 
     def fresh(self) -> RemotePath:
@@ -132,9 +109,7 @@ class RemotePath(ProxyUPath):
             OSError, StorageError: it is missing, or the server can't be asked.
         """
         info = self._ask() if self._info is None else self._info
-        if info["type"] == "directory":
-            return RemoteStatus(stat.S_IFDIR, 0, 0)
-        return RemoteStatus(stat.S_IFREG, int(info["size"]), _changed_ns(info))
+        return status_of(info)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Ask whether it is there now.
@@ -179,23 +154,23 @@ class RemotePath(ProxyUPath):
             return self._content
         if self._info is not None:  # else its size is asked for first
             return self.read_range(0, int(self._info["size"]))
-        with _told(self):
+        with told(str(self)):
             return bytes(self.fs.cat_file(self.path))
 
     def write_bytes(self, data: bytes) -> int:
         """Put a file, whole or not at all; one that is there is replaced."""
-        with _told(self):
+        with told(str(self)):
             self.fs.pipe_file(self.path, bytes(data))
         return len(data)
 
     def unlink(self, missing_ok: bool = False) -> None:  # noqa: FBT001 - pathlib's own
         """Remove a file."""
-        with contextlib.suppress(*([FileNotFoundError] if missing_ok else [])), _told(self):
+        with contextlib.suppress(*([FileNotFoundError] if missing_ok else [])), told(str(self)):
             self.fs.rm_file(self.path)
 
     def copy_to(self, target: RemotePath) -> None:
         """Copy a file within the remote file system."""
-        with _told(self):
+        with told(str(self)):
             self.fs.cp_file(self.path, target.path)
 
     def fetch(self, target: str, stopped: Callable[[], bool]) -> None:
@@ -205,7 +180,7 @@ class RemotePath(ProxyUPath):
             InterruptedError: `stopped` said so.
             OSError, StorageError: it can't be read, or the local disk is full.
         """
-        with _told(self):
+        with told(str(self)):
             self.fs.get_file(self.path, target, callback=_Stop(stopped))
 
     def open(self, mode: str = "rb") -> IO[bytes]:  # type: ignore[override]
@@ -223,7 +198,7 @@ class RemotePath(ProxyUPath):
         """Return some of a file's bytes, in one request."""
         if start == stop:
             return b""
-        with _told(self):
+        with told(str(self)):
             return bytes(self.fs.cat_file(self.path, start=start, end=stop))
 
     def relative_to(self, other: object) -> PurePosixPath:  # type: ignore[override]
@@ -253,40 +228,6 @@ def remote_path(url: str) -> RemotePath:
     except ValueError as error:
         raise StorageError(f"{url}: can't be used ({error}); write it like s3://bucket/folder") from error
     return path
-
-
-def _changed_ns(info: Mapping[str, Any]) -> int:
-    """Return when a file was changed last, as `RemoteStatus` has it; 0 where that is not known."""
-    value = next((info[name] for name in _CHANGED if info.get(name) is not None), 0)
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    seconds = value.timestamp() if isinstance(value, datetime) else float(value)
-    tag = info.get("ETag")
-    if tag is None:
-        return round(seconds * 1e6) * 1000
-    return int(seconds) * _NANO + zlib.crc32(str(tag).encode()) % _NANO
-
-
-@contextlib.contextmanager
-def _told(path: RemotePath) -> Iterator[None]:
-    """Turn what fsspec and the libraries below it raise into an OSError of one file, or a StorageError."""
-    try:
-        yield
-    except tuple(_OF_ONE_FILE) as error:
-        code = next(code for kind, code in _OF_ONE_FILE.items() if isinstance(error, kind))
-        said = str(error)
-        raise OSError(code, said if " " in said else os.strerror(code), str(path)) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EINTR):  # of the local disk, and our own
-            raise
-        raise _unusable(path, error) from error
-    except Exception as error:  # each protocol's libraries have errors of their own
-        raise _unusable(path, error) from error
-
-
-def _unusable(path: RemotePath, error: Exception) -> StorageError:
-    said = " ".join(str(getattr(error, "strerror", None) or error).split())[:_SHOWN_CHARACTERS] or type(error).__name__
-    return StorageError(f"{path}: can't be reached ({said}); check its address, the credentials and the network")
 
 
 class _Stop(fsspec.Callback):  # type: ignore[misc]
