@@ -1,14 +1,19 @@
 """A cache at a URL holds what one in a folder holds, and is kept by the same commands."""
 
 import contextlib
+import hashlib
+import io
 import pickle
 import subprocess
 import sys
+from datetime import UTC, datetime
 
+import h5py
 import numpy as np
 import pytest
 from cachefill import FINGERPRINT, OTHER, fill, held
 
+from vqa.answers import status_of
 from vqa.cache import compaction, marks
 from vqa.cache.compaction import compact_cache
 from vqa.cache.dropping import drop_candidate
@@ -181,6 +186,31 @@ def test_a_path_travels_between_processes_and_keeps_odd_names(root):
     assert (again, again.read_bytes(), str(again)) == (odd, b"1234", str(odd))
     assert [str(path) for path in root.walk_files()] == [str(odd)]
     assert root.walk_files()[0].stat() == odd.stat()
+
+
+def test_an_object_put_anew_within_a_second_is_another_one_by_its_etag():
+    def status(etag, time):
+        return status_of({"type": "file", "size": 3, "ETag": etag, "LastModified": time})
+
+    listed, asked = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC), datetime(2026, 1, 2, 3, 4, 5, 0, UTC)
+    assert status("a", listed) == status("a", asked)  # some servers list fractions and answer without
+    assert status("a", asked) != status("b", asked)
+    assert status("a", asked).st_mtime_ns // 10**9 == 1767323045
+    assert status(None, listed).st_mtime_ns == 1767323045678000000
+
+
+def test_a_segment_that_leads_out_of_itself_is_refused_there_too(root, bucket):
+    fill(root, {"a": 1})
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        for name in ("schema", "name", "fingerprint", "candidate", "weights_sha256", "versions", "seconds"):
+            file.attrs[name] = 2
+        file["keys"] = h5py.ExternalLink("/etc/passwd", "/keys")
+    content = image.getvalue()
+    folder = bucket.segments()[0].rsplit("/", 1)[0]
+    bucket.put(f"{folder}/20260102T030405.000000006Z-00000000-{hashlib.sha256(content).hexdigest()}.h5", content)
+    (damage,) = verify_cache(root).damages
+    assert (damage.kind, damage.reason) == ("form", "keys is missing or a link")
 
 
 def test_a_url_of_a_file_is_a_local_path():
