@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,17 @@ def s3() -> Iterator[S3Server]:
 def bucket(s3: S3Server) -> Bucket:
     """A bucket of its own on that server."""
     return s3.bucket()
+
+
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Let local copies of remote files lie in a folder of this test; gives their names."""
+    import vqa.copies
+
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(vqa.copies, "_made", [])
+    return lambda: [path.name for path in (tmp_path / "tmp").glob("vqa-copies-*/[0-9]*")]
 
 
 @pytest.fixture(autouse=True)

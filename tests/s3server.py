@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 _numbers = itertools.count()
 
@@ -93,5 +94,21 @@ def s3_server() -> Iterator[S3Server]:
         yield server
     finally:
         server.stop()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def connected(environment: Mapping[str, str | None]) -> Iterator[None]:
+    """Have this process talk to another server, or as somebody else, by connections of its own."""
+    before = dict(os.environ)
+    S3FileSystem.clear_instance_cache()
+    for name, value in environment.items():
+        os.environ.pop(name, None)
+        os.environ |= {} if value is None else {name: value}
+    try:
+        yield
+    finally:
+        S3FileSystem.clear_instance_cache()
         os.environ.clear()
         os.environ.update(before)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cachefill import FINGERPRINT, fill, held
-from s3fs import S3FileSystem
-from s3server import Bucket, S3Server
+from s3server import Bucket, S3Server, connected
 from s3work import clip, make_remote
 
 import vqa.copies
@@ -30,14 +27,12 @@ from vqa.urls import place_of
 from vqa.workspace import open_workspace
 
 
-def copies_left() -> list[str]:
-    """Names of the copies that this process holds."""
-    return [path.name for path in vqa.copies._copies().folder.iterdir() if path.name != "lock"]
-
-
 @pytest.fixture
 def remote(tmp_path: Path, bucket: Bucket) -> Path:
     return make_remote(tmp_path, bucket)
+
+
+Copies = Callable[[], list[str]]
 
 
 class At(Progress):
@@ -70,13 +65,12 @@ def test_a_video_that_changes_after_it_was_hashed_never_gives_wrong_features(
 
 
 def test_a_video_is_decoded_from_the_bytes_that_were_hashed_where_they_were_kept(
-    remote: Path, bucket: Bucket, tmp_path: Path
+    remote: Path, bucket: Bucket, tmp_path: Path, copies: Copies
 ) -> None:
     change = At("loading models", lambda: bucket.put("clips/2.mp4", clip(tmp_path, (9, 9, 9, 99))))
-    before = copies_left()
     report = extract_features(remote, progress=change)
     assert (report.failures, report.candidates[0].stored) == ((), 4)
-    assert copies_left() == before
+    assert copies() == []
 
 
 def test_a_video_that_goes_after_the_listing_costs_one_row(remote: Path, bucket: Bucket) -> None:
@@ -102,27 +96,17 @@ def test_a_server_that_stops_amid_a_run_costs_what_is_not_put_and_the_next_run_g
     monkeypatch.setattr(recording.Recorder, "store_features", stop_after_two)
     monkeypatch.setattr(FeatureStore, "writer", lambda *given, **told: writer(*given, **told, max_videos=1))
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with connected(other), pytest.raises(StorageError, match=r"can.t be reached \(Could not connect to the endpoint"):
+    with (
+        connected(other.environment),
+        pytest.raises(StorageError, match=r"can.t be reached \(Could not connect"),
+    ):
         extract_features(remote)
     monkeypatch.undo()
-    with connected(s3):
+    with connected(s3.environment):
         assert len(bucket.segments()) == 2
         report = extract_features(remote)
         assert (report.complete, report.candidates[0].cached, report.candidates[0].stored) == (True, 2, 2)
         assert verify_cache(open_workspace(remote).cache_dir).good
-
-
-@contextlib.contextmanager
-def connected(server: S3Server) -> Iterator[None]:
-    """Have this process talk to a server, with connections of its own."""
-    before = os.environ["AWS_ENDPOINT_URL"]
-    S3FileSystem.clear_instance_cache()
-    os.environ |= server.environment
-    try:
-        yield
-    finally:
-        S3FileSystem.clear_instance_cache()
-        os.environ["AWS_ENDPOINT_URL"] = before
 
 
 CHILD = """
@@ -143,9 +127,8 @@ extract_features(sys.argv[1])
 
 
 def test_copies_of_a_killed_run_go_with_the_next_one(
-    remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+    remote: Path, tmp_path: Path, bucket: Bucket, copies: Copies
 ) -> None:
-    (tmp_path / "tmp").mkdir()
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     done = subprocess.run([sys.executable, "-c", CHILD, str(remote)], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -153,20 +136,16 @@ def test_copies_of_a_killed_run_go_with_the_next_one(
     assert len(left) == 2
     (tmp_path / "tmp" / "vqa-copies-mine").mkdir()
     (tmp_path / "tmp" / "vqa-copies-mine" / "lock").symlink_to(left[0])
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr(vqa.copies, "_made", [])
     copy = fetch_copy(place_of(f"{bucket.url}/clips/0.mp4"))
     assert copy.read_bytes() == bucket.get("clips/0.mp4")
     assert not any(path.exists() for path in left)
     assert (tmp_path / "tmp" / "vqa-copies-mine").is_dir()
-    vqa.copies._copies().remove()
 
 
-def test_a_transfer_that_nobody_wants_any_more_leaves_nothing(remote: Path, bucket: Bucket) -> None:
-    before = copies_left()
+def test_a_transfer_that_nobody_wants_any_more_leaves_nothing(remote: Path, bucket: Bucket, copies: Copies) -> None:
     with pytest.raises(InterruptedError):
         fetch_copy(place_of(f"{bucket.url}/clips/0.mp4"), stopped=lambda: True)
-    assert copies_left() == before
+    assert copies() == []
 
 
 def test_a_disk_that_is_full_is_named(remote: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

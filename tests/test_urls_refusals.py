@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from s3server import Bucket
+from s3server import Bucket, connected
 from s3work import make_remote, place_cache
 from workspaces import Trained
 
@@ -67,17 +65,8 @@ def refusing() -> Iterator[Callable[[int, str], dict[str, str]]]:
         server.server_close()
 
 
-def vqa_says(folder: Path, *arguments: str, **environment: str | None) -> tuple[int, list[str]]:
-    """Run a command in a process of its own; give its status and the lines of its error."""
-    variables = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
-    told = subprocess.run(
-        [sys.executable, "-m", "vqa", *arguments, "-C", str(folder)], capture_output=True, text=True, env=variables
-    )
-    return told.returncode, told.stderr.strip().splitlines()
-
-
 def test_each_reason_that_a_place_can_not_be_used_is_one_line(
-    remote: Path, bucket: Bucket, refusing: Callable[[int, str], dict[str, str]]
+    run: Run, remote: Path, bucket: Bucket, refusing: Callable[[int, str], dict[str, str]]
 ) -> None:
     nobody = dict.fromkeys(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]) | {"AWS_EC2_METADATA_DISABLED": "true"}
     cases: list[tuple[dict[str, str | None], str]] = [
@@ -90,10 +79,11 @@ def test_each_reason_that_a_place_can_not_be_used_is_one_line(
         ),
     ]
     for environment, said in cases:
-        status, lines = vqa_says(remote, "cache", "info", **environment)
-        assert (status, len(lines)) == (1, 1), lines
-        assert f"{bucket.url}/cache: " in lines[0]
-        assert said in lines[0]
+        with connected(environment):
+            status, _, err = run("cache", "info", "-C", remote)
+        assert (status, err.count("\n")) == (1, 1), err
+        assert f"{bucket.url}/cache: " in err
+        assert said in err
 
 
 def test_a_missing_package_is_one_line(run: Run, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from vqa.urls import place_of
 from vqa.workspace import DatasetSettings, ExtractSettings, open_workspace
 
 Run = Callable[..., tuple[int, str, str]]
+Copies = Callable[[], list[str]]
 
 
 def upload(clips: list[Path], bucket: Bucket) -> None:
@@ -55,12 +55,6 @@ def features(store: FeatureStore) -> dict[tuple[str, str], tuple[bytes, bytes]]:
     return found
 
 
-def copies() -> list[str]:
-    """Names of copies that lie about, of any process."""
-    folder = Path(tempfile.gettempdir())
-    return [str(path) for path in folder.glob("vqa-copies-*/[0-9]*")]
-
-
 @pytest.fixture(scope="module")
 def done(trained: Trained, s3: object, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Bucket]:
     """A workspace at URLs that is extracted."""
@@ -88,7 +82,7 @@ def test_a_second_run_reads_no_video_and_decodes_nothing(
 
 
 def test_select_train_evaluate_and_report_work_on_the_cache_alone(
-    trained: Trained, done: tuple[Path, Bucket], run: Run
+    trained: Trained, done: tuple[Path, Bucket], run: Run, copies: Copies
 ) -> None:
     folder, _ = done
     assert run("select", "-C", folder, "--top-k", 2)[0] == 0
@@ -107,7 +101,7 @@ def test_select_train_evaluate_and_report_work_on_the_cache_alone(
 
 
 def test_scores_of_remote_files_are_those_of_local_ones(
-    trained: Trained, done: tuple[Path, Bucket], run: Run, tmp_path: Path
+    trained: Trained, done: tuple[Path, Bucket], run: Run, tmp_path: Path, copies: Copies
 ) -> None:
     _, bucket = done
     model, output = trained.bundle, tmp_path / "scores.csv"
@@ -125,7 +119,7 @@ def test_scores_of_remote_files_are_those_of_local_ones(
 
 
 def test_a_timeline_and_the_reasons_of_a_remote_file_are_those_of_the_local_one(
-    trained: Trained, done: tuple[Path, Bucket]
+    trained: Trained, done: tuple[Path, Bucket], copies: Copies
 ) -> None:
     url, clip = f"{done[1].url}/clips/c0v0.mp4", trained.clips[0]
     scorer = Scorer.load(trained.bundle)
