@@ -64,21 +64,21 @@ def extract_on_cluster(
     from vqa.pipeline.cluster.driving import Drive
     from vqa.pipeline.cluster.nodes import check_nodes
 
-    places = [Row(row.id, _absolute(row.file)) for row in rows]
+    files = (Row(row.id, _absolute(row.file)) for row in rows)
     cache = _absolute(cache_dir)
-    results = Results(FailureBook(Ledger(cache)), progress, len(places))
+    results = Results(FailureBook(Ledger(cache)), progress, len(rows))
 
     def order(cores: int) -> Order:
         return Order(cache, task.settings, task.retry_failed, cores, _absolute_downloads(downloads()))
 
     def check(nodes: Sequence[Node]) -> None:
-        for note in check_nodes(nodes, cache, places[0].file if places else None):
+        for note in check_nodes(nodes, cache, _absolute(rows[0].file) if rows else None):
             progress.note(note)
 
     with connected(options.address):
         crew = Crew(order, options, check, progress.note, on_gpus=task.settings.device != "cpu")
         try:
-            drive = Drive(crew, iter(places), results)
+            drive = Drive(crew, files, results)
             settled = drive.settle(specs, new_generation=task.new_generation)
             drive.go()
         finally:
