@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from vqa.errors import StorageError, VideoError
 from vqa.files import lock_file, sha256_of
+from vqa.urls import Place
 
 if TYPE_CHECKING:
     from vqa.remote import RemotePath
-    from vqa.urls import Place
 
 _PREFIX = "vqa-copies-"
 _LOCK = "lock"

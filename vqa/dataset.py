@@ -7,15 +7,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING
 
 from vqa.errors import LabelsError
 from vqa.files import VIDEO_SUFFIXES
 from vqa.labels import Columns, Hdf5Reader, Label, read_label_files
-from vqa.urls import is_url, place_of
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place, is_url, place_of
 
 __all__ = ["VIDEO_SUFFIXES", "Columns", "Dataset", "VideoRow", "read_dataset", "read_rated_ids"]
 

@@ -12,12 +12,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vqa.urls import is_url
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place, is_url
 
 if sys.platform != "win32":
     import fcntl

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from vqa.remote import RemotePath
 
     Place = Path | RemotePath
+else:
+    Place = Path  # for whoever asks for annotations at run time; a remote path does what is asked of it here
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 

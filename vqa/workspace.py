@@ -9,15 +9,12 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 from vqa.errors import WorkspaceError
 from vqa.files import write_text
 from vqa.settings import COMMENT, DatasetSettings, ExtractSettings, SelectSettings, TrainSettings, setting
-from vqa.urls import is_url, place_of
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place, is_url, place_of
 
 __all__ = [
     "FILE_NAME",

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vqa.cache.contents import Contents, candidate_folders, join_segments, segment_paths
 from vqa.cache.folder import not_writable
@@ -25,9 +24,7 @@ from vqa.cache.segmentwriting import write_segment
 from vqa.cache.verifying import Damage, examine, examine_all, sweep_cache
 from vqa.errors import CacheError
 from vqa.files import sync_folder
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 TARGET_BYTES = 128 << 20
 """Size that merged segments come close to: one is made in memory, and read in one go."""

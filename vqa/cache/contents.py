@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,7 @@ from vqa.cache.index import read_index, write_index
 from vqa.cache.marks import hide_dropped
 from vqa.cache.segment import MENDING, SUFFIX, Segment, SegmentGoneError, open_segment
 from vqa.errors import CacheError
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 FOLDER_NAME = re.compile(r".+-(?P<fingerprint>[0-9A-Za-z]{6,64})")
 """Of a candidate: readable, then its fingerprint."""

@@ -12,10 +12,10 @@ from vqa.cache.folder import not_writable
 from vqa.cache.index import forget_index
 from vqa.cache.marks import mark_dropped, remove_dropped
 from vqa.files import sync_folder
+from vqa.urls import Place
 
 if TYPE_CHECKING:
     from vqa.remote import RemotePath
-    from vqa.urls import Place
 
 _DROPPED = ".dropped-"
 

@@ -10,13 +10,11 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vqa.errors import CacheError
 from vqa.files import make_folders, put_whole, refuse_link, require_regular, sweep_temporaries, sync_folder
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _CHECKSUM = "crc32"
 _MARK = ".vqa"

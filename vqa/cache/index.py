@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,7 @@ from vqa.cache.segment import Provenance, Segment, Source, check_segment
 from vqa.errors import MALFORMED
 from vqa.files import put_whole, require_regular
 from vqa.records import CandidateRecord
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _NAME = ".index"
 _SCHEMA = "1"

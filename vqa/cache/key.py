@@ -7,17 +7,14 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from vqa.cache.folder import append_line, make_folder, read_lines, reason_of
 from vqa.cache.lines import OwnLines, all_lines
 from vqa.copies import remote_sha256
 from vqa.errors import CacheError, VideoError
 from vqa.files import sha256_of, without_video_suffix
-from vqa.urls import is_url
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place, is_url
 
 MAX_KEY_BYTES = 1024
 """Keys lie in columns as wide as the longest: one very long key would make a small file fill the memory."""

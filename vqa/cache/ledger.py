@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vqa.cache.lines import OwnLines, all_lines
 from vqa.records import EVERY_CANDIDATE, Failure
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _FOLDER = "failures"
 _MOST_NS = 1 << 80

@@ -12,13 +12,11 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vqa.cache.folder import append_line, host_name, line_of, make_folder, not_writable, read_lines, reason_of
 from vqa.errors import CacheError
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _SUFFIX = ".jsonl"
 _MOST_LINES = 256

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqa.cache.segment import SUFFIX, sha256_in_name
+from vqa.urls import Place
 
 if TYPE_CHECKING:
     from vqa.remote import RemotePath
-    from vqa.urls import Place
 
 _MARK = ".dropped-"
 _MARK_NS = 24 * 3600 * 1_000_000_000

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -33,9 +33,7 @@ from vqa.cache.plain import DATASETS, plain_attributes, plain_dataset
 from vqa.errors import MALFORMED, CacheError, VideoError
 from vqa.files import require_regular
 from vqa.records import CandidateRecord, ImportedFeatures, VideoFeatures
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 SCHEMA = 2
 """Raised by hand when the layout changes."""

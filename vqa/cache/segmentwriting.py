@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from vqa.cache.folder import not_writable
 from vqa.cache.segment import SCHEMA, SUFFIX, Provenance, SegmentGoneError, SegmentRow, feature_type, sortable_time
 from vqa.files import put_whole
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _CHUNK_BYTES = 1 << 17  # a few videos: one is read without its whole segment, a segment without many small reads
 

@@ -12,7 +12,6 @@ import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +21,7 @@ from vqa.cache.segment import Features, Provenance, Segment, Source, read_videos
 from vqa.cache.writer import SegmentWriter
 from vqa.errors import CacheError, CacheMissError
 from vqa.records import CandidateRecord, is_imported
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 __all__ = ["FeatureStore", "SegmentWriter", "StoredCandidate", "filling_command", "folder_name", "time_average"]
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vqa.cache.contents import candidate_folders, misfit, segment_paths
 from vqa.cache.dropping import delete_dropped
@@ -18,9 +17,7 @@ from vqa.cache.segment import SUFFIX, Segment, SegmentGoneError, open_segment, r
 from vqa.errors import CacheError, VideoError
 from vqa.files import make_folders, refuse_link, sha256_of, sweep_temporaries, sync_folder
 from vqa.records import fingerprint_of
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 UNREAD = "unread"
 """Kind of damage that may be the disk's or the network's: such a segment is not moved."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from vqa.cache.segment import Provenance, SegmentRow
 from vqa.cache.segmentwriting import write_segment
 from vqa.errors import CacheError
 from vqa.records import VideoFeatures
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 
 class SegmentWriter:

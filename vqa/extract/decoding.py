@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,7 @@ from vqa.extract.items import Span, find_items
 from vqa.extract.looking import DecodedVideo, look_at, wanted_frames
 from vqa.extract.spec import Candidate
 from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS, Passage, Timeline, decode_frames, read_timeline
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 
 @dataclass(frozen=True)

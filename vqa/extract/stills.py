@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -22,9 +21,7 @@ from vqa.extract.container import DEFAULT_MAX_PIXELS
 from vqa.extract.sampling import sample_frames
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS, read_timeline
 from vqa.extract.video import decode_frames
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 LONGEST_SIDE = 320
 """Of a picture, in pixels."""

@@ -18,7 +18,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, Timeo
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -31,9 +31,7 @@ from vqa.extract.slots import Slot
 from vqa.extract.spec import Candidate
 from vqa.extract.video_fetching import VideoFetcher
 from vqa.extract.worker_server import start_worker_server, worker_context
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _SLACK_SECONDS = 60.0
 _OUT_OF_CPU_TIME = "signal SIGXCPU"

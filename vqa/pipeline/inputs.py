@@ -7,14 +7,10 @@ import glob
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vqa.dataset import find_videos
 from vqa.errors import LabelsError, VqaError
-from vqa.urls import place_of
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place, place_of
 
 LIST = "-"
 """Stands for a list of names, one on each line."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vqa.cache.compaction import Compaction, compact_cache
 from vqa.cache.dropping import drop_candidate
@@ -16,10 +15,8 @@ from vqa.cache.verifying import Verification, verify_cache
 from vqa.extract.probe import probes_agree
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.provenance import named_candidates
+from vqa.urls import Place
 from vqa.workspace import open_workspace
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
 
 
 @dataclass(frozen=True)

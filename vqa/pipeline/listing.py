@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, StoredCandidate
@@ -17,10 +16,8 @@ from vqa.extract.pools import PoolRow, expand_models, find_row, pool_rows
 from vqa.pipeline.features import current_candidates
 from vqa.pipeline.provenance import named_candidates
 from vqa.records import EVERY_CANDIDATE, IMPORTED, Failure, is_imported
+from vqa.urls import Place
 from vqa.workspace import open_workspace
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vqa.cache.key import KeyMemo, id_key
 from vqa.cache.ledger import Ledger
@@ -22,11 +22,8 @@ from vqa.extract.backends import suggest
 from vqa.files import without_video_suffix
 from vqa.pipeline.opening import open_dataset
 from vqa.records import EVERY_CANDIDATE, Failure
-from vqa.urls import place_of
+from vqa.urls import Place, place_of
 from vqa.workspace import open_workspace
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
 
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")
 _NAMED = 3

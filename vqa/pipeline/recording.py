@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from vqa.cache.folder import make_folder
 from vqa.dataset import VideoRow
@@ -21,9 +20,7 @@ from vqa.pipeline.pairs import PairFinder
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.storing import Entry, FailureBook, PairSink
 from vqa.records import EVERY_CANDIDATE, Failure, VideoFeatures
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 
 class _Paced:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,9 +12,7 @@ from vqa.pipeline.report_findings import Findings
 from vqa.report.content import Block, Column, Gallery, Paragraph, Picture, Table
 from vqa.report.drawing import digits_for, numbers
 from vqa.report.result_figures import Predicted, error_plot
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 WORST = 20
 _MOST_DIGITS = 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,7 @@ from vqa.pipeline.trusting import has_trained_probe
 from vqa.pipeline.versions import library_versions
 from vqa.records import VideoFeatures
 from vqa.train.bundle import Bundle
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _ROWS_AT_ONCE = 1024
 

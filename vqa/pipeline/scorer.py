@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,10 +29,7 @@ from vqa.pipeline.trusting import check_told
 from vqa.pipeline.versions import library_versions
 from vqa.settings import ExtractSettings
 from vqa.train.bundle import load_bundle
-from vqa.urls import place_of
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place, place_of
 
 _DEFAULTS = ExtractSettings()
 

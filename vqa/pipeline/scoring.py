@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vqa.errors import VqaError
 from vqa.pipeline.effort import settings_of
@@ -15,10 +15,8 @@ from vqa.pipeline.score_files import FORMATS, ScoreFile
 from vqa.pipeline.scorer import Scorer, ignore_score
 from vqa.pipeline.scores import ScoreReport, VideoScore
 from vqa.pipeline.versions import library_versions
+from vqa.urls import Place
 from vqa.workspace import FILE_NAME, open_workspace
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
 
 OnScore = Callable[[VideoScore], None]
 

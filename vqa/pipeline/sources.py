@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,10 +15,7 @@ from vqa.copies import local_copy
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames, Stamp, read_stamp
 from vqa.pipeline.reuse import FeatureCache
-from vqa.urls import place_of
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place, place_of
 
 Pixels = NDArray[np.uint8]
 """Decoded frames, shape (T, H, W, 3): R'G'B', full range 0 to 255, upright."""
