@@ -8,7 +8,7 @@ from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -18,9 +18,7 @@ from vqa.extract.decode_worker import DEFAULT_WORKER_BYTES
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS
 from vqa.extract.worker_server import start_worker_server, worker_context
 from vqa.rlimits import limit_memory
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _PATIENCE_SECONDS = 10.0
 _BYTES_A_SECOND = 500_000

@@ -6,15 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames, Stamp
 from vqa.extract.items import Span
 from vqa.records import VideoFeatures
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vqa.cache.store import FeatureStore
 from vqa.dataset import VideoRow
@@ -25,10 +25,8 @@ from vqa.pipeline.outcome import CandidateWork, Outcome
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.recording import Recorder, failed_videos
 from vqa.records import Failure
+from vqa.urls import Place
 from vqa.workspace import open_workspace
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
 
 
 @dataclass(frozen=True)

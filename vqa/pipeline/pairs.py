@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore
 from vqa.extract.decoding import Stamp, read_stamp
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vqa.cache.ledger import Ledger
 from vqa.dataset import VideoRow
@@ -21,9 +20,7 @@ from vqa.pipeline.progress import Progress
 from vqa.pipeline.storing import FailureBook
 from vqa.records import EVERY_CANDIDATE
 from vqa.settings import ExtractSettings
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +37,7 @@ from vqa.extract.spec import Candidate
 from vqa.extract.workers import DecodeWorkers, Outcome
 from vqa.pipeline.cluster.work import Order
 from vqa.pipeline.effort import engine_options
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _TRIES = 3
 _SETS = 2

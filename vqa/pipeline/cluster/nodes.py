@@ -6,7 +6,7 @@ import contextlib
 import platform
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -15,9 +15,7 @@ from vqa.cache.folder import make_folder
 from vqa.errors import VqaError
 from vqa.pipeline.cluster.members import Node
 from vqa.pipeline.versions import library_versions
-
-if TYPE_CHECKING:
-    from vqa.urls import Place
+from vqa.urls import Place
 
 _PATIENCE_SECONDS = 60.0
 _MARK = ".node-"
