@@ -20,8 +20,8 @@ from unittest import mock
 
 import h5py
 import psutil
-import pytest
 from faults import finish, left_memory, start
+from mounts import require_mounts
 
 _MARK = "VQA_TEST_CLUSTER"
 """A variable that all processes of a cluster, and of the runs on it, have."""
@@ -73,8 +73,7 @@ class Nodes:
     @contextlib.contextmanager
     def apart(self, *mounts: str) -> Iterator[None]:
         """Let a node of one core take part during the block that sees other mounts than all others."""
-        if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
-            pytest.skip("this machine lets nobody mount in a namespace of their own")
+        require_mounts()
         ray_start = shlex.join([sys.executable, "-m", "ray.scripts.scripts", "start", "--address", self.address])
         script = "\n".join([*mounts, f"exec {ray_start} --num-cpus 1 --block --object-store-memory {_STORE_BYTES}"])
         log = Path(os.environ["RAY_TMPDIR"]) / "apart.log"
@@ -185,5 +184,6 @@ def rows_of(cache: Path) -> list[tuple[str, str]]:
 
 
 def said(err: str) -> list[str]:
-    """Return what a run told on stderr, without how far it was."""
-    return [line for line in err.splitlines() if not line.startswith(("reading files: ", "extracting features: "))]
+    """Return what a run told on stderr, without how far it was, and the empty line after a `^C`."""
+    progress = ("reading files: ", "extracting features: ")
+    return [line for line in err.splitlines() if line and not line.startswith(progress)]

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import resource
 import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from faults import (
     temporary_files,
     workspace,
 )
+from mounts import own_mounts, vqa
 
 MODELS = ("trap:mean", "trap:spread")
 NEXT_STEP = "free or unlock that place, or name another folder as `cache` in vqa.toml"
@@ -82,32 +80,6 @@ def test_a_disk_too_full_for_the_ledger_keeps_the_features(tmp_path: Path) -> No
     assert len(readable_pairs(folder / "cache")) == 5
     status, report = extract(folder)
     assert (status, stored(report), len(report["failures"])) == (3, 0, 1)
-
-
-def own_mounts(script: str, variables: dict[str, str]) -> list[str]:
-    """Run a shell script that may mount what it likes, seen by nobody else; return its lines.
-
-    Each of its commands says a line `status: N`; output of commands stands between.
-    """
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
-        pytest.skip("this machine lets nobody mount in a namespace of their own, so there is no small disk to fill")
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-ec", script],
-        env=variables,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout.splitlines()
-
-
-def vqa(folder: Path, *arguments: str) -> str:
-    """Return a shell command that runs vqa, shows what goes wrong, and says its status."""
-    words = shlex.join([sys.executable, "-m", "vqa", *arguments, "-C", str(folder)])
-    return f"set +e; {words} > /dev/null; echo status: $?; set -e"
 
 
 def test_a_full_disk_costs_only_what_did_not_fit(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ It is what an installed package would be: `faults.start` lets a run find it. Ord
     puts        file for a line for each pair that was put into the cache, and by which process
     meet        file with a number: before a process puts its first pair, so many have to be there
     decoders    file for a line for each video that `mean` saw, and by which kind of actor
+    hold        file with a number: while it is there, no process puts a pair after so many of `puts`
+    kills       a grey at which the network `mixture` kills the process that runs it
     operations  file for a line for each operation on the disk under the cache folder
     segment     videos of a segment
     pause       seconds that each video takes longer
+    delay       seconds that each operation on a segment's file takes longer
     strike      of a `striking.Strike` on the cache folder: number, how, and whatever else
     cache       that folder
 """
@@ -78,7 +81,16 @@ def mixture() -> nn.Module:
     (Path(ORDERS["marks"]) / "mixture").touch()
     mix = nn.Linear(48, 8, bias=False)
     mix.weight.data = torch.linspace(-1, 1, 48 * 8).view(8, 48)
-    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), mix).eval()
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), mix).eval()
+    if "kills" in ORDERS:
+        network.register_forward_pre_hook(_kill_at_grey)
+    return network
+
+
+def _kill_at_grey(network: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+    greys = (inputs[0].float().mean((1, 2, 3)) * 0.5 + 0.5) * 255
+    if (abs(greys - ORDERS["kills"]) < 3).any():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def describe(spec: ModelSpec) -> Plan:
@@ -101,6 +113,10 @@ def _obey(orders: dict[str, Any]) -> None:
         _meet_first(Path(orders["meet"]))
     if "puts" in orders:
         _note_puts(Path(orders["puts"]))
+    if "hold" in orders:
+        _hold_puts(Path(orders["hold"]), Path(orders["puts"]))
+    if "delay" in orders:
+        Disk(Path(orders["cache"]), lambda operation, perform: _late(operation, perform, orders["delay"])).__enter__()
     if "strike" in orders:
         Disk(Path(orders["cache"]), Strike(**orders["strike"])).__enter__()
     if "operations" in orders:
@@ -130,6 +146,25 @@ def _meet_first(file: Path) -> None:
         put(writer, key, features, seconds=seconds)
 
     SegmentWriter.put = late  # type: ignore[method-assign]
+
+
+def _hold_puts(file: Path, puts: Path) -> None:
+    put = SegmentWriter.put
+
+    def held(writer: SegmentWriter, key: str, features: Any, *, seconds: float) -> None:
+        deadline = time.monotonic() + 200
+        while file.exists() and puts.exists() and len(puts.read_text().splitlines()) >= int(file.read_text()):
+            assert time.monotonic() < deadline, "nobody let go"
+            time.sleep(0.02)
+        put(writer, key, features, seconds=seconds)
+
+    SegmentWriter.put = held  # type: ignore[method-assign]
+
+
+def _late(operation: Operation, perform: Perform, seconds: float) -> Any:
+    if ".h5" in operation.path:
+        time.sleep(seconds)
+    return perform()
 
 
 def _note_operations(cache: Path, file: Path) -> None:
