@@ -11,6 +11,7 @@ from vqa.files import Downloads
 from vqa.pipeline.cluster import crew as module
 from vqa.pipeline.cluster.connecting import RayOptions
 from vqa.pipeline.cluster.crew import Crew
+from vqa.pipeline.cluster.head import Head
 from vqa.pipeline.cluster.members import Member, Node
 from vqa.pipeline.cluster.work import Order
 from vqa.settings import ExtractSettings
@@ -20,7 +21,7 @@ def crew(options: RayOptions, notes: list[str] | None = None) -> Crew:
     def order(cores: int) -> Order:
         return Order(None, ExtractSettings(), False, cores, Downloads())  # type: ignore[arg-type]
 
-    return Crew(order, options, lambda nodes: None, ([] if notes is None else notes).append)
+    return Crew(order, options, lambda nodes: None, ([] if notes is None else notes).append, head=Head("127.0.0.1:1"))
 
 
 @pytest.mark.parametrize(

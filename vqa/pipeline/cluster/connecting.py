@@ -58,11 +58,14 @@ def require_ray() -> None:
 
 
 @contextlib.contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None) -> Iterator[str]:
     """Be part of a cluster for the block; a program that is part of one already stays with that.
 
     Args:
         address: As in `RayOptions`.
+
+    Yields:
+        Host and port of the head node.
 
     Raises:
         VqaError: there is no cluster, it does not answer, or its versions are others.
@@ -70,7 +73,7 @@ def connected(address: str | None) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():  # the caller's own: it stays as it is
-        yield
+        yield str(ray.get_runtime_context().gcs_address)
         return
     given = address or os.environ.get("RAY_ADDRESS")
     if given:
@@ -83,7 +86,7 @@ def connected(address: str | None) -> Iterator[None]:
             else:
                 ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
         try:
-            yield
+            yield str(ray.get_runtime_context().gcs_address)
         finally:
             ray.shutdown()
 

@@ -12,6 +12,7 @@ import ray
 from vqa.errors import VqaError
 from vqa.pipeline.cluster.connecting import RayOptions
 from vqa.pipeline.cluster.extractor import Extractor
+from vqa.pipeline.cluster.head import Head
 from vqa.pipeline.cluster.helping import Helper
 from vqa.pipeline.cluster.members import Answer, Member, Node
 from vqa.pipeline.cluster.nodes import alive_nodes, on
@@ -36,6 +37,7 @@ class Crew:
         options: What each extractor gets of its node.
         check: Looks at nodes before they get an extractor; raises where they can't have one.
         note: Told what a user should know.
+        head: Watches over the head node.
         on_gpus: Whether models run on GPUs where there are some; nodes without one then decode for those that have.
     """
 
@@ -46,9 +48,11 @@ class Crew:
         check: Callable[[Sequence[Node]], None],
         note: Callable[[str], None],
         *,
+        head: Head,
         on_gpus: bool = True,
     ) -> None:
         self._order, self._options, self._check, self._note = order, options, check, note
+        self._head = head
         self._began = time.monotonic()
         self._is_told = False
         self._on_gpus = on_gpus and options.num_gpus != 0
@@ -66,6 +70,7 @@ class Crew:
         Raises:
             VqaError: no node has room, or one can't work with the others.
         """
+        self._head.require(now=True)
         nodes = alive_nodes()
         new = [node for node in nodes if node.id not in self._known]
         if new:
@@ -144,8 +149,9 @@ class Crew:
         """Return the answers that have come, after so many seconds at the latest.
 
         Raises:
-            VqaError: an extractor can't go on; the message names its node.
+            VqaError: an extractor can't go on, the message names its node; or the head node is gone.
         """
+        self._head.require()
         if not self._asked:
             time.sleep(seconds)
             return []
@@ -174,6 +180,7 @@ class Crew:
 
     def _bury(self, member: Member) -> bool:
         """Forget an extractor that has died; return whether its node is alive."""
+        self._head.require(now=True)
         alive = any(node.id == member.node.id for node in alive_nodes())
         for members in (self.members, self._helpers):
             if member in members:

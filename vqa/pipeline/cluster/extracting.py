@@ -12,6 +12,7 @@ from vqa.errors import WeightsError
 from vqa.extract.spec import Candidate, ModelSpec
 from vqa.files import Downloads, downloads
 from vqa.pipeline.cluster.connecting import RayOptions, connected, require_ray
+from vqa.pipeline.cluster.head import Head
 from vqa.pipeline.cluster.members import Node
 from vqa.pipeline.cluster.results import Results
 from vqa.pipeline.cluster.work import Order, Row, Settled
@@ -72,8 +73,9 @@ def extract_on_cluster(
         for note in check_nodes(nodes, cache, _absolute(rows[0].file) if rows else None):
             progress.note(note)
 
-    with connected(options.address):
-        crew = Crew(order, options, check, progress.note, on_gpus=task.settings.device != "cpu")
+    with connected(options.address) as head:
+        on_gpus = task.settings.device != "cpu"
+        crew = Crew(order, options, check, progress.note, head=Head(head), on_gpus=on_gpus)
         try:
             drive = Drive(crew, files, results)
             settled = drive.settle(specs, new_generation=task.new_generation)
