@@ -190,6 +190,8 @@ class Crew:
 
     def stop(self) -> None:
         """Let all extractors end after the videos in work, and store what is whole."""
+        if self._head.is_lost:  # they end by themselves
+            return
         ending = [member.actor.stop.remote() for member in [*self.members, *self._helpers]]
         if ending:
             ray.wait(ending, num_returns=len(ending), timeout=_STOP_SECONDS)
