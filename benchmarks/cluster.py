@@ -33,6 +33,7 @@ import click
 from clips import make_clip
 
 from vqa.cache.ledger import Ledger
+from vqa.errors import VqaError
 from vqa.extract.decoding import Stamp
 from vqa.extract.machine import devices, usable_cores
 from vqa.extract.spec import Candidate, ModelSpec, NativeInput
@@ -179,6 +180,9 @@ class InstantCrew:
         member.busy[method] += 1
         self._answers.append(Answer(member, method, arguments, value))
 
+    def dismiss(self, member: Member, error: VqaError) -> None:
+        """None comes late."""
+
     def wait(self, seconds: float) -> list[Answer]:
         """Give all answers."""
         answers, self._answers = self._answers, []
@@ -194,7 +198,7 @@ def _looked(rows: Sequence[Row]) -> Looked:
         Todo(row.video, row.file, key, stamp, (0,), 5.0 + int(key[:4], 16) / 1000)
         for row, key in zip(rows, keys, strict=True)
     ]
-    return Looked(tuple(keys), tuple(todo), ())
+    return Looked(tuple(keys), ((),) * len(keys), tuple(todo), ())
 
 
 def _rows(count: int) -> Iterator[Row]:

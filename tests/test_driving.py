@@ -113,7 +113,7 @@ class FakeCrew:
 
     def _look_at(self, member: Member, chunk: Sequence[Row]) -> Looked:
         todos = tuple(map(todo, chunk))
-        return Looked(tuple(each.key for each in todos), todos, ())
+        return Looked(tuple(each.key for each in todos), ((),) * len(todos), todos, ())
 
     def _prepare(self, member: Member, models: Sequence[int]) -> Prepared:
         lacking = {place: why for place, why in self.harm.lacking.get(member.node.id, {}).items() if place in models}

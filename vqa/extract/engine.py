@@ -69,7 +69,7 @@ def run_feed(
     """Do what `run_jobs` does with jobs that may still come; returns when the feed is closed and all is done.
 
     Args:
-        feed: Gives the jobs; closing it from another thread ends the run in good order.
+        feed: Gives the jobs; closing it from another thread lets the run end, stopping it ends it at once.
         models: All that any job will name.
         sink: Told what becomes of each job.
         options: Bounds on memory and work.
@@ -79,8 +79,12 @@ def run_feed(
     Raises:
         VqaError: as `run_jobs`.
     """
-    with _Engine(models, sink, options, demand, hire) as engine:
+    with contextlib.suppress(_StoppedError), _Engine(models, sink, options, demand, hire) as engine:
         engine.run(feed)
+
+
+class _StoppedError(Exception):
+    """The feed says that all is to end at once."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ class _Engine:
 
     def _store_what_is_done(self, kind: type[BaseException] | None, *_: object) -> None:
         """After a stop from outside, keep the features that are whole; the batches in flight alone are lost."""
-        if kind is None or not issubclass(kind, KeyboardInterrupt | SystemExit):
+        if kind is None or not issubclass(kind, KeyboardInterrupt | SystemExit | _StoppedError):
             return
         while not self._events.empty():
             event = self._events.get()
@@ -166,6 +170,8 @@ class _Engine:
         self._decode(feed)
         while not feed.ended or self._decoding or self._ready or len(self._idle) < len(self._runners):
             self._take(self._next_event())
+            if feed.stopped:
+                raise _StoppedError
             self._decode(feed)
             self._start_rounds()
 

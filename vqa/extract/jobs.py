@@ -60,6 +60,8 @@ class JobFeed:
         self._lock = threading.Lock()
         self._waiting: deque[Job] = deque()
         self._closed = False
+        self.stopped = False
+        """Whether all is to end at once."""
         self._told: Callable[[], None] = lambda: None
 
     @property
@@ -80,12 +82,17 @@ class JobFeed:
             self._waiting.extend(jobs)
         self._told()
 
-    def close(self, *, drop: bool = False) -> None:
-        """Let no more come; with `drop` forget those that nobody has taken yet."""
+    def close(self) -> None:
+        """Let no more come."""
         with self._lock:
             self._closed = True
-            if drop:
-                self._waiting.clear()
+        self._told()
+
+    def stop(self) -> None:
+        """End the run at once: what is whole is stored, the videos in work are lost to it."""
+        with self._lock:
+            self._closed, self.stopped = True, True
+            self._waiting.clear()
         self._told()
 
     def take(self, most: int) -> list[Job]:

@@ -6,5 +6,6 @@
              blocks, long videos first ─────► engine: decode once, run many ──► segments in the shared cache
              what became of it ◄──────────────
 
-Only `crew` and `connecting` know Ray. The driver holds as many videos as fit into its horizon, however many there are.
+Only `crew` and `connecting` know Ray. Of what is to be done the driver
+holds as many videos as fit into its horizon; beside that 8 bytes for each video, and the list of files.
 """

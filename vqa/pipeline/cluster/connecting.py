@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 5.0
 _JOIN_SECONDS = 60
+_LEAST_GPU = 0.01
+"""Ray counts in parts of 0.0001; no GPU runs more than a hundred actors."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class RayOptions:
     def __post_init__(self) -> None:
         if self.num_cpus is not None and self.num_cpus < 1:
             raise VqaError(f"an actor can't have {self.num_cpus} cores; give 1 or more")
-        if self.num_gpus is not None and not 0 <= self.num_gpus < float("inf"):
-            raise VqaError(f"an actor can't have {self.num_gpus} GPUs; give 0 or more")
+        gpus = self.num_gpus
+        if gpus is not None and not (gpus in (0, 1) or _LEAST_GPU <= gpus < 1 or (gpus > 1 and gpus % 1 == 0)):
+            raise VqaError(f"an actor can't have {gpus} GPUs; give a whole number, or a part of one such as 0.5")
 
 
 def require_ray() -> None:
@@ -81,14 +84,28 @@ def connected(address: str | None) -> Iterator[str]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that is started here: nothing is reported
     with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
         with _own_signals():
-            if given:
-                ray.init(address=given, log_to_driver=False, configure_logging=False)
-            else:
-                ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+            _join(given)
         try:
             yield str(ray.get_runtime_context().gcs_address)
         finally:
             ray.shutdown()
+
+
+def _join(address: str | None) -> None:
+    """Join a cluster, or start one of this machine.
+
+    Raises:
+        VqaError: one runs on this machine that can't be joined.
+    """
+    import ray
+
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+        else:
+            ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+    except (RuntimeError, ConnectionError, ValueError) as error:
+        raise VqaError(f"the cluster of this machine can't be joined: {_in_short(str(error))}") from error
 
 
 class _WithoutRay(io.TextIOBase):

@@ -21,6 +21,8 @@ from vqa.pipeline.cluster.work import Order
 _LOOKS, _WORKS = "looks", "works"
 _GROUPS = {_LOOKS: 1, _WORKS: 4}
 _OTHERS = 3
+_TO_BEGIN_WITH = ("begin", "join", "prepare")
+"""What shows that a node can't do the work."""
 _MOST_DEATHS = 3
 """Of extractors on one node that is alive, with no block done between; those a suspect caused don't count."""
 _STOP_SECONDS = 60.0
@@ -63,6 +65,9 @@ class Crew:
         self._known: set[str] = set()
         """Nodes that were looked at."""
         self._deaths: Counter[str] = Counter()
+        self._left_out: set[str] = set()
+        """Nodes that came late and can't work with the others."""
+        self._is_first = True
 
     def enlist(self) -> None:
         """Start extractors on nodes that have none: new ones, and those whose extractor has died.
@@ -72,10 +77,8 @@ class Crew:
         """
         self._head.require(now=True)
         nodes = alive_nodes()
-        new = [node for node in nodes if node.id not in self._known]
-        if new:
-            self._check(new)
-            self._known |= {node.id for node in new}
+        self._look_at([node for node in nodes if node.id not in self._known])
+        nodes = [node for node in nodes if node.id not in self._left_out]
         with_gpus = self._on_gpus and any(node.gpus for node in nodes)
         for node in [node for node in nodes if self._deaths[node.id] < _MOST_DEATHS]:
             here = sum(member.node.id == node.id for member in [*self.members, *self._helpers])
@@ -84,7 +87,31 @@ class Crew:
                 self._start(node, helps=helps)
         if not self.members:
             raise VqaError(self._emptiness(nodes))
+        self._is_first = False
         self._tell_of_waiting()
+
+    def _look_at(self, nodes: Sequence[Node]) -> None:
+        """Look at new nodes: those to begin with must all be fit, one that comes later is left out if it is not."""
+        self._known |= {node.id for node in nodes}
+        if self._is_first:
+            self._check(nodes)
+            return
+        for node in nodes:
+            try:
+                self._check([node])
+            except VqaError as error:
+                self._leave_out(node, error)
+
+    def _leave_out(self, node: Node, error: VqaError) -> None:
+        self._left_out.add(node.id)
+        self._note(f"this node is left out: {error}")
+
+    def dismiss(self, member: Member, error: VqaError) -> None:
+        """Do without an extractor that came late and can't work with the others, and without its node."""
+        self._leave_out(member.node, error)
+        if member in self.members:
+            self.members.remove(member)
+        ray.kill(member.actor)
 
     def _tell_of_waiting(self) -> None:
         """Say once why nothing happens: Ray starts an actor when its node has the cores free."""
@@ -94,7 +121,12 @@ class Crew:
             self._note("no actor has started yet; other programs may have the nodes' cores or GPUs: see `ray status`")
 
     def _emptiness(self, nodes: Sequence[Node]) -> str:
-        if self._deaths and nodes:
+        if self._helpers:
+            return (
+                "the nodes that have a GPU are gone; start one again, or add --device cpu. "
+                "What was stored stays, the same command goes on"
+            )
+        if any(self._deaths.values()) and nodes:
             return (
                 f"extractors on all {len(nodes)} node(s) died {_MOST_DEATHS} times or more with nothing done between; "
                 "look at their memory and at Ray's logs. What was stored stays, the same command goes on"
@@ -108,34 +140,36 @@ class Crew:
         """Return how many extractors a node is to have."""
         cpus, gpus = self._share(node)
         by_cpus = node.cpus // cpus
-        return by_cpus if not gpus else min(by_cpus, int(node.gpus / gpus + 1e-9))
+        if not gpus:
+            return by_cpus
+        by_gpus = int(node.gpus) * int(1 / gpus + 1e-9) if gpus < 1 else int(node.gpus // gpus)
+        return min(by_cpus, by_gpus)
 
     def _share(self, node: Node) -> tuple[int, float]:
         cpus, gpus = self._options.num_cpus, self._options.num_gpus
         return node.cpus if cpus is None else cpus, node.gpus if gpus is None else gpus
 
     def _start(self, node: Node, *, helps: bool) -> None:
-        cpus, gpus = self._share(node)
+        cpus, gpus = (node.cpus, 0.0) if helps else self._share(node)
         kind = ray.remote(Helper) if helps else ray.remote(concurrency_groups=_GROUPS)(Extractor)
         actor = kind.options(
             num_cpus=cpus,
-            num_gpus=0 if helps else gpus,
+            num_gpus=gpus,
             scheduling_strategy=on(node),
             max_restarts=0,
             max_concurrency=2 * cpus + _OTHERS if helps else _OTHERS,
             runtime_env={"env_vars": _ENVIRONMENT},
         ).remote(self._order(cpus))
-        member = Member(node, actor)
+        member = Member(node, actor, late=not self._is_first)
         (self._helpers if helps else self.members).append(member)
         self.ask(member, "begin")
 
     def _share_help(self) -> None:
         """Tell all extractors who decodes for them, each with its part."""
-        helpers = [
-            (member.actor, self._share(member.node)[0] / len(self.members)) for member in self._helpers if member.begun
-        ]
-        for member in self.members:
-            self.ask(member, "take_help", helpers)
+        ready = [member for member in self._helpers if member.begun]
+        helpers = [(member.actor, member.node.cpus / max(1, len(self.members))) for member in ready]
+        for extractor in self.members:
+            self.ask(extractor, "take_help", helpers)
 
     def ask(self, member: Member, method: str, *arguments: Any) -> None:
         """Call a method of an extractor; `wait` gives the answer."""
@@ -158,10 +192,12 @@ class Crew:
         ready, _ = ray.wait(list(self._asked), num_returns=1, timeout=seconds)
         also, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
         answers = [self._answer(reference) for reference in dict.fromkeys([*ready, *also])]
-        for answer in answers:
-            if answer.method == "begin" and not answer.lost:
-                answer.member.begun = True
-        if self._helpers and any(answer.method == "begin" for answer in answers):
+        begun = [answer.member for answer in answers if answer.method == "begin" and not answer.lost]
+        for member in begun:
+            member.begun = True
+            if member in self._helpers:
+                self.ask(member, "live")
+        if self._helpers and begun:
             self._share_help()
         return [answer for answer in answers if answer.member not in self._helpers]
 
@@ -171,7 +207,11 @@ class Crew:
         try:
             value = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
-            raise _told(member.node, error) from error
+            told = _told(member.node, error)
+            if not (member.late and isinstance(told, VqaError) and method in _TO_BEGIN_WITH):
+                raise told from error
+            self.dismiss(member, told)
+            return Answer(member, method, arguments, lost=True)
         except ray.exceptions.RayError:
             return Answer(member, method, arguments, lost=True, to_blame=self._bury(member))
         if method == "work_on":
@@ -192,7 +232,8 @@ class Crew:
         """Let all extractors end after the videos in work, and store what is whole."""
         if self._head.is_lost:  # they end by themselves
             return
-        ending = [member.actor.stop.remote() for member in [*self.members, *self._helpers]]
+        begun = [member for member in [*self.members, *self._helpers] if member.begun]
+        ending = [member.actor.stop.remote() for member in begun]
         if ending:
             ray.wait(ending, num_returns=len(ending), timeout=_STOP_SECONDS)
 

@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from vqa.errors import VqaError
 from vqa.extract.spec import ModelSpec
 from vqa.pipeline.cluster.agreeing import Agreement
 from vqa.pipeline.cluster.members import Answer, Crew, Member
 from vqa.pipeline.cluster.planning import Planner
 from vqa.pipeline.cluster.results import Results
-from vqa.pipeline.cluster.work import Row, Settled, Todo
+from vqa.pipeline.cluster.work import Prepared, Row, Settled, Todo
 
 HORIZON = 1 << 14
 """Videos that are to be done and wait: among so many the longest come first."""
@@ -23,6 +24,7 @@ _LOOKS, _BLOCKS = 2, 2
 """Of one extractor at once: so it never waits for the driver."""
 _WAIT_SECONDS = 1.0
 _ENLIST_SECONDS = 10
+_PULSE_SECONDS = 1.0
 _MOST_TRIES = 3
 
 
@@ -101,7 +103,8 @@ class Drive:
         while self._has_room(member) and (block := self._next_block(member)):
             member.trying = block[0].tries > 0
             self._crew.ask(member, "work_on", block)
-        if member.busy["work_on"] and not member.busy["pulse"]:
+        if member.busy["work_on"] and not member.busy["pulse"] and time.monotonic() - member.pulsed > _PULSE_SECONDS:
+            member.pulsed = time.monotonic()
             self._crew.ask(member, "pulse")
 
     def _has_room(self, member: Member) -> bool:
@@ -167,7 +170,7 @@ class Drive:
                 todos = self._results.look(answer.value, rows=len(answer.arguments[0]))
                 self._results.expect(self._planner.add(todos))
             case "prepare":
-                self._crew.ask(member, "agree_on", self._agreement.take(member.node.name, answer.value))
+                self._take_prepared(member, answer.value)
             case "agree_on":
                 member.prepared |= answer.arguments[0].keys()
             case "work_on":
@@ -176,6 +179,17 @@ class Drive:
                 self._results.add(answer.arguments[0], answer.value)
             case "pulse":
                 member.pulse = answer.value
+
+    def _take_prepared(self, member: Member, prepared: Prepared) -> None:
+        """Let an extractor take what all agree on; one that came late and does not agree is left out."""
+        try:
+            probes = self._agreement.take(member.node.name, prepared)
+        except VqaError as error:
+            if not member.late:
+                raise
+            self._crew.dismiss(member, error)
+        else:
+            self._crew.ask(member, "agree_on", probes)
 
     def _take_loss(self, answer: Answer) -> None:
         """Let others do what a dead extractor was asked; a video that killed several of them is given up."""

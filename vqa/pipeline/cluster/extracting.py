@@ -9,7 +9,7 @@ from pathlib import Path
 from vqa.cache.ledger import Ledger
 from vqa.dataset import VideoRow
 from vqa.errors import WeightsError
-from vqa.extract.spec import Candidate, ModelSpec
+from vqa.extract.spec import ModelSpec
 from vqa.files import Downloads, downloads
 from vqa.pipeline.cluster.connecting import RayOptions, connected, require_ray
 from vqa.pipeline.cluster.head import Head
@@ -19,7 +19,6 @@ from vqa.pipeline.cluster.work import Order, Row, Settled
 from vqa.pipeline.outcome import CandidateWork, Outcome
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.storing import FailureBook
-from vqa.records import EVERY_CANDIDATE
 from vqa.settings import ExtractSettings
 from vqa.urls import Place
 
@@ -95,20 +94,13 @@ def _outcome(settled: Settled, unavailable: Mapping[int, str], results: Results)
     without = {**settled.unavailable, **names}
     failures = tuple(results.failures.values())
     work = tuple(
-        CandidateWork(candidate, results.stored[place], _cached(candidate, place, results), results.seconds[place])
+        CandidateWork(candidate, results.stored[place], results.cached[place], results.seconds[place])
         for place, candidate in enumerate(settled.candidates)
         if place not in unavailable
     )
     if without and not work:
         raise WeightsError(next(iter(without.values())))
     return Outcome(results.videos, results.decoded, work, failures, without)
-
-
-def _cached(candidate: Candidate, place: int, results: Results) -> int:
-    """Return how many videos had features before: those that neither got some now nor failed."""
-    mine = (EVERY_CANDIDATE, candidate.fingerprint)
-    failed = {each.key for each in results.failures.values() if each.key and each.fingerprint in mine}
-    return results.videos - results.stored[place] - len(failed)
 
 
 def _absolute(place: Place) -> Place:

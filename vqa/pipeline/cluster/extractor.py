@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -62,7 +63,8 @@ class Extractor:
         self._loader = CandidateLoader(self._finder.store, order.settings.precision, devices[0])
         self._headers = self._stack.enter_context(HeaderReader())
         self._looks = FailureBook(self._finder.ledger)
-        self._works = FailureBook(Ledger(order.cache_dir))  # the threads share no ledger: each writes its own file
+        # The threads share no ledger: each writes a file of its own.
+        self._works, self._again = FailureBook(Ledger(order.cache_dir)), Ledger(order.cache_dir)
 
     def take_help(self, helpers: Sequence[tuple[Any, float]]) -> None:
         """Let helpers decode for this extractor, too.
@@ -115,6 +117,7 @@ class Extractor:
         self._finder.flush()
         with self._store_lock:
             needs = [tuple(self._missing(known.key)) for _, known in found]
+            held = [tuple(self._held(known.key)) for _, known in found]
         failures += [failure for _, known in found for failure in self._standing(known.key)]
         pending = [(row, known, models) for (row, known), models in zip(found, needs, strict=True) if models]
         seconds = self._headers.seconds(
@@ -124,12 +127,17 @@ class Extractor:
             Todo(row.video, row.file, known.key, known.stamp, models, lasts)
             for (row, known, models), lasts in zip(pending, seconds, strict=True)
         )
-        return Looked(tuple(known.key for _, known in found), todo, tuple(failures))
+        return Looked(tuple(known.key for _, known in found), tuple(held), todo, tuple(failures))
 
     def _missing(self, key: str) -> list[int]:
         """Return the candidates that are to see a video."""
         prints = (entry.candidate.fingerprint for entry in self._entries)
         return [place for place, fingerprint in enumerate(prints) if self._finder.is_missing(key, fingerprint)]
+
+    def _held(self, key: str) -> list[int]:
+        """Return the candidates that the cache has features of a video of."""
+        prints = (entry.candidate.fingerprint for entry in self._entries)
+        return [place for place, fingerprint in enumerate(prints) if self._finder.store.holds(fingerprint, key)]
 
     def _standing(self, key: str) -> list[Failure]:
         """Return what stands against a video and is not tried again."""
@@ -169,25 +177,30 @@ class Extractor:
         Raises:
             VqaError: the engine or the cache can't go on.
         """
-        left = self._look_again(todos) if any(todo.again for todo in todos) else list(todos)
+        left = self._look_again(todos) if any(todo.again or todo.begun for todo in todos) else list(todos)
+        before = _done_before(todos, left)
         if not left:
-            return Done({}, {}, 0, ())
+            return before
         needed = frozenset(place for todo in left for place in todo.models)
         with self._station_lock:
-            station = self._station_for(needed)
-        return station.work_on(left)
+            wait = self._station_for(needed).begin(left)  # while nobody can close it
+        return before.joined(wait())
 
     def _look_again(self, todos: Sequence[Todo]) -> list[Todo]:
         """Return what is left of a block that was begun before, or is known under another name."""
         with self._store_lock:
             self._finder.refresh()
+            self._again.refresh()
             left = [replace(todo, models=tuple(self._left(todo))) for todo in todos]
         return [todo for todo in left if todo.models]
 
     def _left(self, todo: Todo) -> list[int]:
-        """Return the candidates that a video still lacks."""
+        """Return the candidates that a video still lacks, and that have not failed on it."""
         prints = {place: self._entries[place].candidate.fingerprint for place in todo.models}
-        return [place for place, each in prints.items() if not self._finder.store.holds(each, todo.key)]
+        lacking = {place: each for place, each in prints.items() if not self._finder.store.holds(each, todo.key)}
+        if self._order.retry_failed:
+            return list(lacking)
+        return [place for place, each in lacking.items() if self._again.failed(todo.key, each) is None]
 
     def _station_for(self, needed: frozenset[int]) -> Station:
         """Return an engine that runs these candidates; one that lacks some makes room for another, its blocks done."""
@@ -210,12 +223,24 @@ class Extractor:
         return Pulse(0, 0) if station is None else Pulse(station.pairs_in_work(), station.frames)
 
     def stop(self) -> None:
-        """End after the videos in work; what is whole is on the disk then."""
+        """End at once; what is whole is on the disk then."""
         if self._station is not None:
-            self._station.close(drop=True)
+            self._station.stop()
         self._stack.close()
 
 
 def _caller(actor: Any) -> Callable[..., Future[Any]]:
     """Return what asks an actor to decode a video."""
     return lambda *arguments: actor.decode.remote(*arguments).future()
+
+
+def _done_before(todos: Sequence[Todo], left: Sequence[Todo]) -> Done:
+    """Return what an extractor that died had stored of a block: this run's work, of which nobody else tells."""
+    open_models = {todo.key: todo.models for todo in left}
+    stored: Counter[int] = Counter()
+    decoded = 0
+    for todo in [todo for todo in todos if todo.begun]:
+        found = set(todo.models) - set(open_models.get(todo.key, ()))
+        stored.update(found)
+        decoded += bool(found) and todo.key not in open_models
+    return Done(dict(stored), {}, decoded, ())

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,6 +40,7 @@ from vqa.pipeline.effort import engine_options
 from vqa.urls import Place
 
 _TRIES = 3
+_LOOK_SECONDS = 5.0
 _SETS = 2
 """Sets of candidates that a helper is ready for at once: extractors that go on to another set do so one by one."""
 
@@ -59,6 +60,11 @@ class Helper:
         self._stack = contextlib.ExitStack()
         self._lock = threading.Lock()
         self._benches: dict[tuple[Candidate, ...], _Bench] = {}
+        self._stopped = threading.Event()
+
+    def live(self) -> None:
+        """Return when it is stopped: a call of this that fails tells that it has died."""
+        self._stopped.wait()
 
     def begin(self) -> None:
         """Make ready.
@@ -98,6 +104,7 @@ class Helper:
 
     def stop(self) -> None:
         """End; what is in work is lost to those who asked, and decoded elsewhere."""
+        self._stopped.set()
         for bench in self._benches.values():
             bench.close()
         self._stack.close()
@@ -147,12 +154,22 @@ class _Bench:
         answers: SimpleQueue[tuple[Outcome, int]] = SimpleQueue()
         with self._lock:
             ask(lambda outcome, generation: answers.put((outcome, generation)))
-        outcome, generation = answers.get()
+        outcome, generation = self._wait_for(answers)
         if isinstance(outcome, BrokenProcessPool):
             with self._lock:
                 if generation == self._workers.generation:
                     self._workers.restart()
         return outcome
+
+    def _wait_for(self, answers: SimpleQueue[tuple[Outcome, int]]) -> tuple[Outcome, int]:
+        """Wait for a worker's answer, with an eye on the workers: what they lost would never be reported."""
+        quiet = 0.0
+        while True:
+            with contextlib.suppress(Empty):
+                return answers.get(timeout=_LOOK_SECONDS)
+            quiet += _LOOK_SECONDS
+            with self._lock:
+                self._workers.look_after(quiet)
 
     def close(self) -> None:
         """End."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from vqa.errors import VqaError
 from vqa.pipeline.cluster.work import Pulse
 
 
@@ -31,6 +32,8 @@ class Member:
 
     node: Node
     actor: Any
+    late: bool = False
+    """Whether it was started after others had begun: the run can do without it."""
     begun: bool = False
     """Whether it has started."""
     joined: bool = False
@@ -41,6 +44,8 @@ class Member:
     """Whether it works on a video that others died with, and on nothing else."""
     busy: Counter[str] = field(default_factory=Counter)
     """How many calls of each method are under way."""
+    pulsed: float = 0.0
+    """When it was last asked how far it is, in seconds of a monotonic clock."""
     pulse: Pulse = field(default_factory=lambda: Pulse(0, 0))
     """How far it said it was."""
 
@@ -71,6 +76,9 @@ class Crew(Protocol):
 
     def ask(self, member: Member, method: str, *arguments: Any) -> None:
         """Call a method of an extractor."""
+
+    def dismiss(self, member: Member, error: VqaError) -> None:
+        """Do without an extractor that came late and can't work with the others."""
 
     def wait(self, seconds: float) -> list[Answer]:
         """Return the answers that have come, after so many seconds at the latest."""

@@ -71,7 +71,7 @@ class Planner:
             tried: Whether one of them may be to blame.
         """
         for todo in block:
-            self._push(replace(todo, tries=todo.tries + tried, again=True))
+            self._push(replace(todo, tries=todo.tries + tried, begun=True))
 
     def finish(self, block: Iterable[Todo]) -> None:
         """Note that a block is done."""

@@ -28,6 +28,8 @@ class Results:
     def __init__(self, book: FailureBook, progress: Progress, rows: int) -> None:
         self.stored: Counter[int] = Counter()
         """Pairs that were added, by the position of the candidate."""
+        self.cached: Counter[int] = Counter()
+        """Pairs that were there before."""
         self.seconds: defaultdict[int, float] = defaultdict(float)
         self.failures: dict[tuple[str, str, str], Failure] = {}
         self.decoded = 0
@@ -44,7 +46,11 @@ class Results:
     def look(self, looked: Looked, *, rows: int) -> list[Todo]:
         """Take what a chunk of rows was found to be; return what is to be done of it."""
         self._looked += rows
-        new = {key for key in looked.keys if self._seen.add(key)}
+        new: set[str] = set()
+        for key, held in zip(looked.keys, looked.held, strict=True):
+            if self._seen.add(key):
+                new.add(key)
+                self.cached.update(held)
         self._note(looked.failures)
         for failure in looked.failures:
             if not failure.key:  # others stood in the ledger before

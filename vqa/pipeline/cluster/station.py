@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -32,13 +32,12 @@ class _Track:
         self.pairs = 0
         self.failures: list[Failure] = []
 
-    def finish(self, key: str, pairs: int) -> bool:
-        """Count pairs of a video as done; return whether the block is."""
+    def finish(self, key: str, pairs: int) -> None:
+        """Count pairs of a video as done."""
         self.pairs += pairs
         self.open[key] -= pairs
         if not self.open[key]:
             del self.open[key]
-        return not self.open
 
 
 class Station:
@@ -74,11 +73,12 @@ class Station:
         self._thread = threading.Thread(target=self._run, name="vqa-station")
         self._thread.start()
 
-    def work_on(self, todos: Sequence[Todo]) -> Done:
-        """Do a block, while others may be in work; returns when its features are on the disk.
+    def begin(self, todos: Sequence[Todo]) -> Callable[[], Done]:
+        """Take on a block, while others may be in work.
 
-        Raises:
-            VqaError: the engine or the cache can't go on, or the station was closed before it came to the block.
+        Returns:
+            What waits until the block's features are on the disk. It raises VqaError where the engine or the cache
+            can't go on, or the station was stopped before it came to the block.
         """
         jobs = [
             Job(todo.video, todo.file, todo.key, tuple(map(self._places.index, todo.models)), todo.stamp)
@@ -90,6 +90,9 @@ class Station:
                 raise self._error
             self._tracks |= {job.key: track for job in jobs}
             self._feed.add(jobs)
+        return lambda: self._done(track)
+
+    def _done(self, track: _Track) -> Done:
         track.ended.wait()
         if track.open:
             raise self._error or VqaError("the extractor was stopped; run the command again, it goes on from there")
@@ -100,9 +103,14 @@ class Station:
         with self._lock:
             return sum(track.pairs for track in set(self._tracks.values()))
 
-    def close(self, *, drop: bool = False) -> None:
-        """End when all blocks are done; with `drop` after the videos in work. What is whole is on the disk then."""
-        self._feed.close(drop=drop)
+    def close(self) -> None:
+        """End when all blocks are done."""
+        self._feed.close()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """End at once; what is whole is on the disk then."""
+        self._feed.stop()
         self._thread.join()
 
     def _run(self) -> None:
@@ -140,10 +148,12 @@ class Station:
 
     def _finish(self, track: _Track, key: str, pairs: int) -> None:
         """Count pairs; a block that ends brings all that was put to the disk, of others as well."""
+        ends = track.open == {key: pairs}
+        if ends:
+            self._sink.flush()  # an error here finds the block among those that are to be told of it
         with self._lock:
-            ended = track.finish(key, pairs)
+            track.finish(key, pairs)
             if key not in track.open:
                 del self._tracks[key]
-        if ended:
-            self._sink.flush()
+        if ends:
             track.ended.set()

@@ -51,8 +51,10 @@ class Todo:
     """About how long it lasts."""
     tries: int = 0
     """How often an extractor died while it had it."""
+    begun: bool = False
+    """Whether an extractor had it that died, and may have done some of it."""
     again: bool = False
-    """Whether some of it may be done by now: by an extractor that died, or under another name."""
+    """Whether it may be done by now under another name."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Looked:
 
     keys: tuple[str, ...]
     """Of the files that can be read."""
+    held: tuple[tuple[int, ...], ...]
+    """For each of them the candidates that have seen it."""
     todo: tuple[Todo, ...]
     failures: tuple[Failure, ...]
     """What stands against these rows and this run's candidates and is not tried again."""
@@ -98,6 +102,13 @@ class Done:
     decoded: int
     """Videos."""
     failures: tuple[Failure, ...]
+
+    def joined(self, other: Done) -> Done:
+        """Return what both say together."""
+        places = {**self.stored, **other.stored}
+        stored = {place: self.stored.get(place, 0) + other.stored.get(place, 0) for place in places}
+        seconds = {**self.seconds, **other.seconds}
+        return Done(stored, seconds, self.decoded + other.decoded, self.failures + other.failures)
 
 
 @dataclass(frozen=True)
