@@ -82,7 +82,7 @@ def connected(address: str | None) -> Iterator[str]:
     if given:
         _try(given)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that is started here: nothing is reported
-    with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
+    with contextlib.redirect_stdout(_WithoutRay(sys.stdout)), _silent_logger():
         with _own_signals():
             _join(given)
         try:
@@ -106,6 +106,18 @@ def _join(address: str | None) -> None:
             ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
     except (RuntimeError, ConnectionError, ValueError) as error:
         raise VqaError(f"the cluster of this machine can't be joined: {_in_short(str(error))}") from error
+
+
+@contextlib.contextmanager
+def _silent_logger() -> Iterator[None]:
+    """Keep what Ray's Python part warns of from getting between the lines of the run."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class _WithoutRay(io.TextIOBase):
