@@ -39,6 +39,8 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self.mark = secrets.token_hex(8)
+        self.left_before = set(left_memory())
+        """Shared memory that others have left."""
         self._variables = variables
         self._cluster = Cluster()
         self.nodes: list[Any] = []
@@ -163,7 +165,7 @@ def cluster(count: int, variables: Mapping[str, str] = MappingProxyType({})) -> 
 def assert_none_is_left(nodes: Nodes) -> None:
     """Fail if, some time after a cluster's end, a process or shared memory of it is left."""
     deadline = time.monotonic() + 30
-    while left := [*nodes.processes(), *left_memory()]:
+    while left := [*nodes.processes(), *(set(left_memory()) - nodes.left_before)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 
