@@ -34,6 +34,8 @@ def crew(options: RayOptions, notes: list[str] | None = None) -> Crew:
         (4, 1.0, 16, 2.0, 2, (4, 1.0)),
         (2, 0.5, 16, 2.0, 4, (2, 0.5)),
         (2, 0.1, 16, 1.0, 8, (2, 0.1)),
+        (2, 0.6, 16, 2.0, 2, (2, 0.6)),
+        (2, 0.3, 16, 2.0, 6, (2, 0.3)),
         (1, 0.1, 16, 1.0, 10, (1, 0.1)),
         (4, 0.0, 16, 2.0, 4, (4, 0.0)),
         (32, None, 16, 2.0, 0, (32, 2.0)),
@@ -47,7 +49,9 @@ def test_a_node_gets_as_many_actors_as_its_cores_and_gpus_are_enough_for(
     assert (made._room(node), made._share(node)) == (actors, each)
 
 
-@pytest.mark.parametrize("wrong", [{"num_cpus": 0}, {"num_gpus": -1.0}, {"num_gpus": float("inf")}])
+@pytest.mark.parametrize(
+    "wrong", [{"num_cpus": 0}, *({"num_gpus": gpus} for gpus in (-1.0, float("inf"), float("nan"), 1.5, 0.00005))]
+)
 def test_an_actor_of_nothing_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(VqaError, match="an actor can't have"):
         RayOptions(**wrong)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vqa.cache.ledger import Ledger
-from vqa.errors import WeightsError
+from vqa.errors import VqaError, WeightsError
 from vqa.extract.decoding import Stamp
 from vqa.pipeline.cluster.driving import CHUNK, HORIZON, Drive
 from vqa.pipeline.cluster.members import Answer, Member, Node
@@ -73,6 +73,7 @@ class FakeCrew:
         self.done: list[tuple[str, Todo]] = []
         """By which node each video was done."""
         self.blocks: list[tuple[str, tuple[str, ...]]] = []
+        self.dismissed: list[str] = []
         self.is_slow = False
         """Whether work on a block takes longer than all else."""
 
@@ -88,6 +89,10 @@ class FakeCrew:
             self.blocks.append((member.node.id, tuple(each.video for each in arguments[0])))
         member.busy[method] += 1
         self.asked.append((member, method, arguments))
+
+    def dismiss(self, member: Member, error: VqaError) -> None:
+        self.dismissed.append(member.node.id)
+        self.members.remove(member)
 
     def wait(self, seconds: float) -> list[Answer]:
         if self.is_slow:
@@ -259,6 +264,28 @@ def test_where_no_model_can_be_had_nothing_is_done(drive: Callable[..., Finished
     finished = drive(FakeCrew(2, Harm(lacking={node: {0: "gone", 1: "gone too"} for node in "ab"})), 90)
     assert finished.unavailable == {0: "gone", 1: "gone too"}
     assert finished.videos == []
+
+
+def test_a_node_that_comes_late_and_cannot_do_the_work_is_left_out(
+    drive: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vqa.pipeline.cluster.driving._ENLIST_SECONDS", 0)
+    crew = FakeCrew(1, Harm(weights={"b": "other"}))
+    late = Node("b", "host", 1, 0.0)
+    enlist = crew.enlist
+
+    def enlist_late() -> None:
+        enlist()
+        if crew.blocks and late.id not in crew.dismissed and not any(each.node is late for each in crew.members):
+            member = Member(late, None, late=True)
+            crew.members.append(member)
+            crew.ask(member, "begin")
+
+    crew.enlist = enlist_late  # type: ignore[method-assign]
+    finished = drive(crew, 2000)
+    assert crew.dismissed == ["b"]
+    assert {node for node, _ in crew.done} == {"a"}
+    assert finished.results.videos == 2000
 
 
 def test_a_node_that_joins_late_gets_work(drive: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch) -> None:

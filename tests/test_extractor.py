@@ -12,7 +12,7 @@ import pytest
 from workspaces import make_clips, tiny_models
 
 from vqa.cache.store import FeatureStore
-from vqa.errors import ProbeError, VqaError
+from vqa.errors import CacheError, ProbeError, VqaError
 from vqa.extract.spec import parse_spec
 from vqa.files import Downloads
 from vqa.pipeline.cluster.extractor import Extractor
@@ -92,7 +92,7 @@ def test_of_a_block_that_was_begun_before_only_the_rest_is_done(
     extractor.prepare((0, 1))
     extractor.work_on(todos[:3])
     done = extractor.work_on([replace(todo, again=True) for todo in todos[:6]])
-    assert dict(done.stored) == {0: 3, 1: 3}
+    assert (dict(done.stored), done.decoded) == ({0: 3, 1: 3}, 3)
     keys = pairs(tmp_path)
     assert all(sorted(each) == sorted(todo.key for todo in todos[:6]) for each in keys.values())
     assert dict(extractor.work_on([replace(todo, again=True) for todo in todos[:6]]).stored) == {}
@@ -116,6 +116,58 @@ def test_blocks_at_once_and_of_other_candidates_are_all_done(
         thread.join()
     every = sorted(todo.key for todo in todos)
     assert [sorted(keys) for keys in pairs(tmp_path).values()] == [every, every]
+
+
+def test_what_a_dead_extractor_had_stored_counts_as_this_runs_work(
+    extractor: Extractor, made: tuple[Path, tuple[str, ...]]
+) -> None:
+    todos = found(extractor, made[0])
+    extractor.prepare((0, 1))
+    extractor.work_on([replace(todo, models=(0,)) for todo in todos[:2]] + todos[2:4])
+    done = extractor.work_on([replace(todo, begun=True) for todo in todos[:6]])
+    assert (dict(done.stored), done.decoded) == ({0: 6, 1: 6}, 6)
+
+
+def test_a_look_tells_what_is_there(extractor: Extractor, made: tuple[Path, tuple[str, ...]]) -> None:
+    todos = found(extractor, made[0])
+    extractor.prepare((0, 1))
+    extractor.work_on([replace(todos[0], models=(1,)), todos[1]])
+    extractor._finder.refresh()
+    assert extractor.look_at(rows(made[0])[:3]).held == ((1,), (0, 1), ())
+
+
+def test_a_block_whose_features_cannot_be_written_says_so_and_holds_nobody(
+    extractor: Extractor, made: tuple[Path, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vqa.cache import writer
+
+    def full(*arguments: object, **more: object) -> None:
+        raise CacheError("the cache is full")
+
+    todos = found(extractor, made[0])
+    extractor.prepare((0, 1))
+    monkeypatch.setattr(writer, "write_segment", full)
+    errors: list[str] = []
+
+    def work() -> None:
+        try:
+            extractor.work_on(todos[:3])
+        except CacheError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert errors == ["the cache is full"]
+
+
+def test_a_video_that_failed_under_another_name_is_not_tried_again(extractor: Extractor, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    (todo,) = extractor.look_at([Row("bad", tmp_path / "bad.mp4")]).todo
+    extractor.prepare((0, 1))
+    assert len(extractor.work_on([todo]).failures) == 1
+    again = extractor.work_on([replace(todo, again=True)])
+    assert (again.failures, again.decoded, dict(again.stored)) == ((), 0, {})
 
 
 def test_what_a_block_fails_with_comes_back_and_stands_in_the_ledger(extractor: Extractor, tmp_path: Path) -> None:

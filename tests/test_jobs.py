@@ -40,13 +40,15 @@ def test_jobs_that_come_when_all_is_done_are_done_too(tmp_path: Path) -> None:
     assert sorted(sink.decoded_videos) == [path.name for path in paths]
 
 
-def test_what_is_dropped_is_not_begun_and_what_was_begun_is_finished(tmp_path: Path) -> None:
-    paths, feed = videos(tmp_path, 3) * 20, JobFeed()
+def test_a_stopped_run_ends_at_once_and_keeps_what_is_whole(tmp_path: Path) -> None:
+    paths, feed = videos(tmp_path, 60), JobFeed()
     feed.add(jobs_of(paths))
-    sink = Asking(1, lambda: feed.close(drop=True))
+    sink = Asking(1, feed.stop)
     run_feed(feed, [model()], sink, EngineOptions(workers=1, cores=1))
-    assert 1 <= len(sink.decoded_videos) < 60
-    assert {pair[0] for pair in sink.features} == set(sink.decoded_videos)
+    kept = {pair[0] for pair in sink.features}
+    assert kept
+    assert kept <= set(sink.decoded_videos)
+    assert len(sink.decoded_videos) < 20  # there are slots for more than that
     assert feed.ended
 
 
