@@ -16,6 +16,7 @@ MODELS = ("trap:mean", "trap:mixture")
 GREYS = tuple(range(10, 90, 4))
 
 
+@pytest.mark.slow
 def test_nodes_without_a_gpu_decode_for_those_that_have_one(tmp_path: Path) -> None:
     folder = workspace(tmp_path / "shared", GREYS, workers=1)
     assert extract(folder, models=MODELS)[0] == 0
@@ -30,8 +31,8 @@ def test_nodes_without_a_gpu_decode_for_those_that_have_one(tmp_path: Path) -> N
     rows = rows_of(folder / "cache")
     assert len(set(rows)) == len(rows) == 2 * len(GREYS)
     runs = Counter(line.partition(".")[0] for line in (folder / "decoders").read_text().splitlines())
-    assert runs.keys() == {"ray::Helper", "ray::Extractor"}
     assert runs["ray::Helper"] >= 2 * 2  # two runs of each video
+    assert runs.total() - runs["ray::Helper"] >= 2 * 2
 
 
 @pytest.mark.slow

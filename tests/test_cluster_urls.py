@@ -37,6 +37,7 @@ def features(cache: str) -> dict[str, tuple[bytes, bytes]]:
     return {key: (found.values.tobytes(), found.pts_seconds.tobytes()) for key, found in read.items()}
 
 
+@pytest.mark.slow
 def test_nodes_that_share_only_a_bucket_fill_one_cache(tmp_path: Path, s3: S3Server, bucket: Bucket) -> None:
     for number in range(VIDEOS):
         bucket.put(f"clips/{number:02d}.mp4", clip(tmp_path, (10 + 5 * number, 100, 200, 50)))
