@@ -18,6 +18,7 @@ from vqa.errors import VqaError
 if TYPE_CHECKING:
     from vqa.pipeline import (
         Explanation,
+        RayOptions,
         Scorer,
         ScoreReport,
         ScoreTimeline,
@@ -46,6 +47,7 @@ __all__ = [
     "DatasetSettings",
     "Explanation",
     "ExtractSettings",
+    "RayOptions",
     "ScoreReport",
     "ScoreTimeline",
     "Scorer",
