@@ -72,6 +72,15 @@ def bucket(s3: S3Server) -> Bucket:
 
 
 @pytest.fixture
+def refusing() -> Iterator[Callable[[int, str], dict[str, str]]]:
+    """Start servers that answer all with one code; gives the environment that leads to one."""
+    from s3server import refusing_servers
+
+    with refusing_servers() as start:
+        yield start
+
+
+@pytest.fixture
 def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """Let local copies of remote files lie in a folder of this test; gives their names."""
     import vqa.copies

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import boto3
@@ -112,3 +114,45 @@ def connected(environment: Mapping[str, str | None]) -> Iterator[None]:
         S3FileSystem.clear_instance_cache()
         os.environ.clear()
         os.environ.update(before)
+
+
+class _Answer(BaseHTTPRequestHandler):
+    """Says the same to everyone."""
+
+    code_and_name = (403, "AccessDenied")
+
+    def handle_one_request(self) -> None:
+        if self.parse_request_line():
+            body = f"<Error><Code>{self.code_and_name[1]}</Code><Message>Not today</Message></Error>".encode()
+            self.send_response(self.code_and_name[0])
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(b"" if self.command == "HEAD" else body)
+
+    def parse_request_line(self) -> bool:
+        self.raw_requestline = self.rfile.readline(65537)
+        if not self.raw_requestline:
+            self.close_connection = True
+            return False
+        return self.parse_request()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def refusing_servers() -> Iterator[Callable[[int, str], dict[str, str]]]:
+    """Start servers that answer all with one code; gives the environment that leads to one."""
+    servers = []
+
+    def start(code: int, name: str) -> dict[str, str]:
+        handler = type("Answer", (_Answer,), {"code_and_name": (code, name)})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}", "AWS_MAX_ATTEMPTS": "1"}
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

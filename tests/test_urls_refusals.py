@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,49 +18,6 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def remote(tmp_path: Path, bucket: Bucket) -> Path:
     return make_remote(tmp_path, bucket)
-
-
-class _Answer(BaseHTTPRequestHandler):
-    """Says the same to everyone."""
-
-    code_and_name = (403, "AccessDenied")
-
-    def handle_one_request(self) -> None:
-        if self.parse_request_line():
-            body = f"<Error><Code>{self.code_and_name[1]}</Code><Message>Not today</Message></Error>".encode()
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(self.code_and_name[0])
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(b"" if self.command == "HEAD" else body)
-
-    def parse_request_line(self) -> bool:
-        self.raw_requestline = self.rfile.readline(65537)
-        if not self.raw_requestline:
-            self.close_connection = True
-            return False
-        return self.parse_request()
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def refusing() -> Iterator[Callable[[int, str], dict[str, str]]]:
-    """Start servers that answer all with one code."""
-    servers = []
-
-    def start(code: int, name: str) -> dict[str, str]:
-        handler = type("Answer", (_Answer,), {"code_and_name": (code, name)})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}", "AWS_MAX_ATTEMPTS": "1"}
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def test_each_reason_that_a_place_can_not_be_used_is_one_line(
@@ -115,7 +70,7 @@ def test_the_doctor_asks_the_servers_of_both_places(run: Run, remote: Path, buck
     report = json.loads(out)
     assert status == 3
     assert report["storage"]["cache s3://no-such-bucket-here/cache"] == "can't be used"
-    said = "s3://no-such-bucket-here/cache: can't be written (The specified bucket does not exist)"
+    said = "s3://no-such-bucket-here/cache/.vqa: can't be reached (The specified bucket does not exist)"
     assert any(text.startswith(said) for text in report["missing"])
     told = run("doctor", "-C", remote, "--offline")[1]
     assert f"The videos {bucket.url}/clips was not asked (--offline)" in told

@@ -20,6 +20,9 @@ _OF_ONE_FILE = {
     IsADirectoryError: errno.EISDIR,
     NotADirectoryError: errno.ENOTDIR,
 }
+_CODES_OF_ONE_FILE = ("AccessDenied", "NoSuchKey", "NoSuchVersion", "InvalidObjectState", "403", "404")
+"""What S3 says of one object; to HEAD it answers with a number alone. s3fs calls others forbidden or missing, too, that
+hold for all: ExpiredToken, InvalidAccessKeyId, SignatureDoesNotMatch, RequestTimeTooSkewed, NoSuchBucket."""
 _CHANGED = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
 """What file systems call the time of the last change."""
 _NANO = 1_000_000_000
@@ -62,6 +65,8 @@ def told(url: str) -> Iterator[None]:
     try:
         yield
     except tuple(_OF_ONE_FILE) as error:
+        if _s3_code(error) not in (None, *_CODES_OF_ONE_FILE):
+            raise _unusable(url, error) from error
         code = next(code for kind, code in _OF_ONE_FILE.items() if isinstance(error, kind))
         said = str(error)
         raise OSError(code, said if " " in said else os.strerror(code), url) from error
@@ -71,6 +76,17 @@ def told(url: str) -> Iterator[None]:
         raise _unusable(url, error) from error
     except Exception as error:  # each protocol's libraries have errors of their own
         raise _unusable(url, error) from error
+
+
+def _s3_code(error: BaseException) -> str | None:
+    """Return the code of S3's answer behind an error; None where there is no such answer."""
+    cause: BaseException | None = error
+    while cause is not None:
+        answer = getattr(cause, "response", None)
+        if isinstance(answer, Mapping):
+            return str(answer.get("Error", {}).get("Code"))
+        cause = cause.__cause__
+    return None
 
 
 def _unusable(url: str, error: Exception) -> StorageError:

@@ -95,8 +95,19 @@ class RemotePath(ProxyUPath):
             raise StorageError(f"{self}: there is no {self.drive}, or it is not yours; check its name and credentials")
 
     def _ask(self) -> Mapping[str, Any]:
-        with told(str(self)):
+        with told(str(self)), self._explained():
             return dict(self.fs.info(self.path))
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Have S3 say why it refuses a HEAD, which it answers with a number alone, by a request for one byte."""
+        try:
+            yield
+        except OSError as error:
+            is_refused = isinstance(error, PermissionError) or error.errno == errno.EINVAL
+            if is_refused and self.path.strip("/") != self.drive.strip("/"):
+                self.fs.cat_file(self.path, start=0, end=1)
+            raise
 
     def fresh(self) -> RemotePath:
         """Return the path without what is known of it."""
@@ -154,7 +165,7 @@ class RemotePath(ProxyUPath):
             return self._content
         if self._info is not None:  # else its size is asked for first
             return self.read_range(0, int(self._info["size"]))
-        with told(str(self)):
+        with told(str(self)), self._explained():
             return bytes(self.fs.cat_file(self.path))
 
     def write_bytes(self, data: bytes) -> int:
