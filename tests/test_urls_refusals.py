@@ -12,6 +12,9 @@ from s3server import Bucket, connected
 from s3work import make_remote, place_cache
 from workspaces import Trained
 
+from vqa.errors import StorageError
+from vqa.urls import place_of
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -90,3 +93,22 @@ def test_files_that_can_only_be_local_are_not_written_into_a_folder_called_like_
         assert "is a URL; only videos and cache can be one" in err
         assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("protocol", ["http", "https", "ftp", "sftp", "webhdfs", "smb", "github", "zip", "S4"])
+def test_a_protocol_that_does_not_put_files_whole_is_refused(protocol: str) -> None:
+    with pytest.raises(StorageError, match=rf"^{protocol}://host/x: {protocol}:// can't be used; mount or copy it"):
+        place_of(f"{protocol}://host/x")
+
+
+def test_a_local_folder_by_any_name_is_a_local_folder() -> None:
+    assert place_of("file:///a/b%20c") == place_of("local:///a/b%20c") == Path("/a/b c")
+
+
+def test_a_version_of_an_object_is_refused_for_the_current_one_would_be_read(bucket: Bucket) -> None:
+    with pytest.raises(StorageError, match=r"a.mp4\?versionId=1: names one version of an object; leave out"):
+        place_of(f"{bucket.url}/a.mp4?versionId=1")
+    bucket.put("a.mp4?versionId=1", b"1")
+    (listed,) = place_of(bucket.url).iterdir()
+    with pytest.raises(OSError, match="can't be told from a version; rename it"):
+        listed.stat()

@@ -27,6 +27,8 @@ _WHOLE_BYTES = 4 << 20
 """A file up to that size is read in one request; a larger one in blocks, where little of it is wanted."""
 _BLOCK_BYTES = 1 << 20
 _MOST_BLOCKS = 32
+_VERSION = "?versionId="
+"""s3fs takes that off a name and reads the current version, whatever it says."""
 
 
 class RemotePath(ProxyUPath):
@@ -119,6 +121,8 @@ class RemotePath(ProxyUPath):
         Raises:
             OSError, StorageError: it is missing, or the server can't be asked.
         """
+        if _VERSION in self.path:
+            raise OSError(errno.EINVAL, f"a name with {_VERSION} can't be told from a version; rename it", str(self))
         info = self._ask() if self._info is None else self._info
         return status_of(info)
 
@@ -230,6 +234,8 @@ def remote_path(url: str) -> RemotePath:
     """
     if url.endswith("://"):
         raise StorageError(f"{url}: names no bucket and no folder; write it like s3://bucket/folder")
+    if _VERSION in url:
+        raise StorageError(f"{url}: names one version of an object; leave out {_VERSION}..., or copy that version")
     try:
         # Other processes write meanwhile: a listing that is remembered would hide what they wrote.
         path = RemotePath(url.rstrip("/"), use_listings_cache=False)

@@ -1,4 +1,4 @@
-"""Places of files: local paths, and URLs of object stores and whatever else fsspec reaches.
+"""Places of files: local paths, and URLs of object stores.
 
 A URL costs its library's import; a local path, `file://` included, never does.
 """
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 else:
     Place = Path  # for whoever asks for annotations at run time; a remote path does what is asked of it here
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]+)://")
+_LOCAL = ("file", "local")
+_PUT_WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "memory")
+"""Protocols by which a file is there whole or not at all, and whose listings tell sizes and times; `memory` lasts as
+long as the process."""
 
 
 def is_url(text: str) -> bool:
@@ -34,14 +38,16 @@ def place_of(text: str | Place) -> Place:
         text: A path; `file:///folder`, which is one too; or a URL such as `s3://bucket/folder`.
 
     Raises:
-        StorageError: the URL's protocol is not known, or the package that speaks it is not installed.
+        StorageError: the URL is not one of an object store, or the package that speaks its protocol is not installed.
     """
     if not isinstance(text, str):
         return text
-    if not is_url(text):
+    url = _URL.match(text)
+    if url is None:
         return Path(text)
-    if text.lower().startswith("file://"):
+    if url["protocol"].lower() in _LOCAL:
         return Path(unquote(urlsplit(text).path))
+    _check_store(text, url["protocol"])
     try:
         from vqa.remote import remote_path
     except ImportError as error:
@@ -49,3 +55,11 @@ def place_of(text: str | Place) -> Place:
             f"{text}: URLs need packages that are not installed ({error.name}); run pip install 'vqa[s3]'"
         ) from error
     return remote_path(text)
+
+
+def _check_store(url: str, protocol: str) -> None:
+    """Refuse what would break the promises made of a cache, or read something else than was named."""
+    if protocol.lower() not in _PUT_WHOLE:
+        raise StorageError(
+            f"{url}: {protocol}:// can't be used; mount or copy it to a folder, or use an object store (s3://, gs://, az://)"
+        )
