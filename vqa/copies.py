@@ -42,7 +42,8 @@ class _Copies:
         self._descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         lock_file(self._descriptor, wait=True)
         self._names = itertools.count(1)
-        self._kept: dict[str, Path] = {}
+        self._kept: dict[str, tuple[Path, int]] = {}
+        """Copies and their bytes by SHA-256, the oldest first."""
         self._kept_bytes = 0
         self._lock = threading.Lock()
         atexit.register(self.remove)
@@ -65,21 +66,26 @@ class _Copies:
         return target
 
     def keep(self, sha256: str, copy: Path) -> None:
-        """Keep a copy for whoever takes it, if there is room."""
+        """Keep a copy for whoever takes it; the oldest ones make room, for of many nobody may ever ask."""
         with self._lock:
             size = copy.stat().st_size
-            if sha256 not in self._kept and self._kept_bytes + size <= _KEPT_BYTES:
-                self._kept[sha256] = copy
-                self._kept_bytes += size
+            if sha256 in self._kept or size > _KEPT_BYTES:
+                copy.unlink()
                 return
-        copy.unlink()
+            while self._kept_bytes + size > _KEPT_BYTES:
+                self._forget(next(iter(self._kept))).unlink(missing_ok=True)
+            self._kept[sha256] = (copy, size)
+            self._kept_bytes += size
+
+    def _forget(self, sha256: str) -> Path:
+        copy, size = self._kept.pop(sha256)
+        self._kept_bytes -= size
+        return copy
 
     def take(self, sha256: str) -> Path | None:
         """Return a kept copy, which is the caller's from then on."""
         with self._lock:
-            copy = self._kept.pop(sha256, None)
-            self._kept_bytes -= 0 if copy is None else copy.stat().st_size
-            return copy
+            return self._forget(sha256) if sha256 in self._kept else None
 
 
 _made: list[_Copies] = []

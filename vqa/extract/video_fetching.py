@@ -17,19 +17,25 @@ if TYPE_CHECKING:
 
 
 class VideoFetcher:
-    """Fetches videos in threads.
+    """Fetches videos in threads, one more than there are decoders.
+
+    At most 2 * decoders + 1 copies lie on the disk at once: each decoder works on one, and as many and one are being
+    fetched or wait.
 
     Args:
-        threads: How many at once.
+        decoders: How many videos are decoded at once.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, "vqa-fetch")
+    def __init__(self, decoders: int) -> None:
+        self._fetching = decoders + 1
+        self._threads = ThreadPoolExecutor(self._fetching, "vqa-fetch")
+        self._room = threading.Semaphore(decoders + self._fetching)
         self._stopped = threading.Event()
 
     def close(self) -> None:
         """Give up what is not fetched yet."""
         self._stopped.set()
+        self._room.release(self._fetching)  # to those that wait for some
         self._threads.shutdown(cancel_futures=True)
 
     def submit(
@@ -46,7 +52,7 @@ class VideoFetcher:
             source: The video.
             key: SHA-256 of the bytes that it has to have; empty where they were not read.
             stamp: What it was when it was looked at, which it has to be still where there is no key.
-            done: Told of the copy, from another thread; the copy is the caller's.
+            done: Told of the copy, from another thread; the caller gives it to `remove`.
             failed: Told of a VideoError that is the video's, or of another error.
         """
         self._threads.submit(self._fetch, source, key, stamp, done, failed)
@@ -59,10 +65,23 @@ class VideoFetcher:
         done: Callable[[Path], None],
         failed: Callable[[BaseException], None],
     ) -> None:
+        self._room.acquire()
         try:
-            done(self._copy(source, key, stamp))
+            copy = self._copy(source, key, stamp)
         except BaseException as error:  # noqa: BLE001 - handed on to the engine, which raises it
+            self._room.release()
             failed(error)
+            return
+        try:
+            done(copy)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self.remove(copy)
+            failed(error)
+
+    def remove(self, copy: Path) -> None:
+        """Remove a copy, so that there is room for another."""
+        copy.unlink(missing_ok=True)
+        self._room.release()
 
     def _copy(self, source: RemotePath, key: str, stamp: Stamp | None) -> Path:
         try:

@@ -91,7 +91,7 @@ class DecodeWorkers:
         """How often the pool was started anew."""
         self._waiting: dict[Future[DecodedVideo], Callable[[Outcome, int], None]] = {}
         self._lock, self._changing = threading.Lock(), threading.RLock()
-        self._fetcher = VideoFetcher(processes + 1)
+        self._fetcher = VideoFetcher(processes)
         self._pool = self._start()
 
     def _start(self) -> ProcessPool:
@@ -152,7 +152,7 @@ class DecodeWorkers:
 
         def decode(copy: Path) -> None:
             def finish(outcome: Outcome, generation: int) -> None:
-                copy.unlink(missing_ok=True)
+                self._fetcher.remove(copy)
                 done(outcome, generation)
 
             self._decode((copy, None, models, slot.name, spans), finish)
