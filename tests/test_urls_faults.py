@@ -20,7 +20,7 @@ from vqa.cache.store import FeatureStore
 from vqa.cache.verifying import verify_cache
 from vqa.copies import fetch_copy
 from vqa.errors import StorageError
-from vqa.pipeline import extract_features, recording
+from vqa.pipeline import extract_features, storing
 from vqa.pipeline.progress import Progress
 from vqa.remote import RemotePath
 from vqa.urls import place_of
@@ -85,15 +85,15 @@ def test_a_server_that_stops_amid_a_run_costs_what_is_not_put_and_the_next_run_g
 ) -> None:
     other, stored = S3Server(), []
     other.start()  # in this process, so that it serves the same buckets
-    store, writer = recording.Recorder.store_features, FeatureStore.writer
+    store, writer = storing.PairSink.store_features, FeatureStore.writer
 
-    def stop_after_two(self: recording.Recorder, *arguments: object) -> None:
+    def stop_after_two(self: storing.PairSink, *arguments: object) -> None:
         store(self, *arguments)
         stored.append(arguments)
         if len(stored) == 2:
             other.stop()
 
-    monkeypatch.setattr(recording.Recorder, "store_features", stop_after_two)
+    monkeypatch.setattr(storing.PairSink, "store_features", stop_after_two)
     monkeypatch.setattr(FeatureStore, "writer", lambda *given, **told: writer(*given, **told, max_videos=1))
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with (
