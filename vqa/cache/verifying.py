@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +26,10 @@ UNREAD = "unread"
 """Kind of damage that may be the disk's or the network's: such a segment is not moved."""
 QUARANTINE = "quarantine"
 """Folder of the cache that damaged segments are moved to; they are never deleted."""
+_NODE_MARK = re.compile(r"\.node-[0-9a-f]{16}(-[0-9a-f]{1,16})?")
+"""What a run on a cluster puts into the cache's root while it asks whether all nodes see the same one."""
+_NODE_MARK_NS = 24 * 3600 * 1_000_000_000
+"""Longer than any run takes to ask."""
 
 
 @dataclass(frozen=True)
@@ -246,4 +253,16 @@ def sweep_cache(root: Place) -> int:
     """
     delete_dropped(root)
     folders = [folder for found in candidate_folders(root).values() for folder in found]
-    return sum(map(sweep_temporaries, [root, *folders]))
+    return sum(map(sweep_temporaries, [root, *folders])) + _sweep_node_marks(root)
+
+
+def _sweep_node_marks(root: Place) -> int:
+    """Remove the marks of runs on a cluster that were killed while they looked at its nodes."""
+    past, removed = time.time_ns() - _NODE_MARK_NS, 0
+    with contextlib.suppress(OSError):  # there is no such folder, or it is not ours to remove from
+        entries: list[Place] = [*root.iterdir()]
+        for entry in entries:
+            if _NODE_MARK.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime_ns < past:
+                entry.unlink(missing_ok=True)
+                removed += 1
+    return removed
