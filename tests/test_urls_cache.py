@@ -231,8 +231,8 @@ def test_local_paths_load_nothing_for_urls(tmp_path):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("nosuch://x/y", "Unsupported filesystem: 'nosuch'"),
-        ("s3://no-such-bucket/cache", "there is no no-such-bucket"),
+        ("nosuch://x/y", "nosuch:// can't be used; mount"),
+        ("s3://no-such-bucket/cache", "The specified bucket does not exist"),
         ("s3://", "names no bucket"),
     ],
 )
