@@ -129,10 +129,11 @@ class _WithoutRay(io.TextIOBase):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._owner = threading.get_ident()
 
     def write(self, text: str) -> int:
         """Write, or log what is Ray's."""
-        if not threading.current_thread().name.startswith("ray_"):
+        if threading.get_ident() == self._owner:  # Ray's threads have names of many kinds
             return self._stream.write(text)
         if text.strip():
             _log.info("Ray: %s", text.strip())
