@@ -54,7 +54,3 @@ class PairFinder:
     def is_due(self, key: str, fingerprint: str) -> bool:
         """Return whether a pair that the cache lacks is to be tried: it did not fail, or such are tried again."""
         return self._retry_failed or self.ledger.failed(key, fingerprint) is None
-
-    def is_missing(self, key: str, fingerprint: str) -> bool:
-        """Return whether the cache lacks a pair that is to be tried."""
-        return not self.store.holds(fingerprint, key) and self.is_due(key, fingerprint)

@@ -229,7 +229,7 @@ class Crew:
         return alive
 
     def stop(self) -> None:
-        """Let all extractors end after the videos in work, and store what is whole."""
+        """Let all extractors store what is whole, and end."""
         if self._head.is_lost:  # they end by themselves
             return
         begun = [member for member in [*self.members, *self._helpers] if member.begun]

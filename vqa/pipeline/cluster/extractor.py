@@ -116,9 +116,10 @@ class Extractor:
             found.append((row, known))
         self._finder.flush()
         with self._store_lock:
-            needs = [tuple(self._missing(known.key)) for _, known in found]
             held = [tuple(self._held(known.key)) for _, known in found]
-        failures += [failure for _, known in found for failure in self._standing(known.key)]
+        needs = [tuple(self._due(known.key, places)) for (_, known), places in zip(found, held, strict=True)]
+        for (_, known), places in zip(found, held, strict=True):
+            failures += self._standing(known.key, places)
         pending = [(row, known, models) for (row, known), models in zip(found, needs, strict=True) if models]
         seconds = self._headers.seconds(
             [row.file for row, _, _ in pending], [known.stamp.size for _, known, _ in pending]
@@ -129,23 +130,24 @@ class Extractor:
         )
         return Looked(tuple(known.key for _, known in found), tuple(held), todo, tuple(failures))
 
-    def _missing(self, key: str) -> list[int]:
+    def _lacking(self, held: Sequence[int]) -> dict[int, str]:
+        """Return the fingerprints of the candidates that are not among some, by their positions."""
+        return {place: entry.candidate.fingerprint for place, entry in enumerate(self._entries) if place not in held}
+
+    def _due(self, key: str, held: Sequence[int]) -> list[int]:
         """Return the candidates that are to see a video."""
-        prints = (entry.candidate.fingerprint for entry in self._entries)
-        return [place for place, fingerprint in enumerate(prints) if self._finder.is_missing(key, fingerprint)]
+        return [place for place, each in self._lacking(held).items() if self._finder.is_due(key, each)]
 
     def _held(self, key: str) -> list[int]:
         """Return the candidates that the cache has features of a video of."""
         prints = (entry.candidate.fingerprint for entry in self._entries)
         return [place for place, fingerprint in enumerate(prints) if self._finder.store.holds(fingerprint, key)]
 
-    def _standing(self, key: str) -> list[Failure]:
+    def _standing(self, key: str, held: Sequence[int]) -> list[Failure]:
         """Return what stands against a video and is not tried again."""
         if self._order.retry_failed:
             return []
-        prints = [entry.candidate.fingerprint for entry in self._entries]
-        stored = [self._finder.store.holds(fingerprint, key) for fingerprint in prints]
-        failed = [self._finder.ledger.failed(key, each) for each, held in zip(prints, stored, strict=True) if not held]
+        failed = [self._finder.ledger.failed(key, each) for each in self._lacking(held).values()]
         return list(dict.fromkeys(failure for failure in failed if failure is not None))
 
     def prepare(self, models: Sequence[int]) -> Prepared:
