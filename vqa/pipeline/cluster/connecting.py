@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,10 +17,10 @@ from typing import Any, TextIO
 
 from vqa.apart import LateError, UnreadableError, read_apart
 from vqa.errors import VqaError
+from vqa.pipeline.cluster.head import reach
 
 _log = logging.getLogger(__name__)
 
-_ANSWER_SECONDS = 5.0
 _JOIN_SECONDS = 60
 _LEAST_GPU = 0.01
 """Ray counts in parts of 0.0001; no GPU runs more than a hundred actors."""
@@ -166,11 +165,11 @@ def _try(address: str) -> None:
 
 
 def _knock(address: str) -> None:
-    host, colon, port = address.rpartition(":")
+    _, colon, port = address.rpartition(":")
     if not colon or not port.isdigit():
         raise VqaError(f"{address!r} is no address; give the head node's host and port, such as 10.0.0.1:6379")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+        reach(address)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VqaError(

@@ -13,6 +13,16 @@ _PATIENCE_SECONDS = 30.0
 """Less than Ray's minute: what is to be said is said before."""
 
 
+def reach(address: str) -> None:
+    """Open a connection to a host and port, and close it.
+
+    Raises:
+        OSError, OverflowError: nothing answers there.
+    """
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+
+
 class Head:
     """Watches whether the head node is there.
 
@@ -48,9 +58,8 @@ class Head:
         self._asked = time.monotonic()
 
     def _answers(self) -> bool:
-        host, _, port = self._address.rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+            reach(self._address)
         except OSError:
             return False
         return True
