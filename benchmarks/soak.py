@@ -9,6 +9,7 @@ Afterwards `vqa cache verify` has to pass, and each clip to be stored or in the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -27,7 +28,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from vqa.extract.slots import SHARED_MEMORY, SLOT_PREFIX
+from vqa.extract.shared import SHARED_MEMORY
 
 _TOLERANCE = 1.05
 """A run is flat if no median of its last quarter is larger than this times that of the second."""
@@ -115,15 +116,24 @@ def make_workspace(folder: Path, clips: int) -> tuple[list[str], int]:
 def look(process: psutil.Process) -> Sample:
     """Take one sample."""
     others = process.children(recursive=True)
-    slots = SHARED_MEMORY.glob(f"{SLOT_PREFIX}{process.pid}-*")
     return Sample(
         _private_mb(process),
         sum(map(_private_mb, others)),
-        sum(slot.stat().st_size for slot in slots) / 1e6,
+        _shared_mb(process),
         process.num_fds(),
         process.num_threads(),
         len(others),
     )
+
+
+def _shared_mb(process: psutil.Process) -> float:
+    """Return the shared memory that a process holds, each piece once."""
+    held = {}
+    for file in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(file.readlink()).startswith(f"{SHARED_MEMORY}/#"):
+                held[file.stat().st_ino] = file.stat().st_size
+    return sum(held.values()) / 1e6
 
 
 def _private_mb(process: psutil.Process) -> float:

@@ -20,7 +20,7 @@ from unittest import mock
 
 import h5py
 import psutil
-from faults import finish, left_memory, start
+from faults import finish, start
 from mounts import require_mounts
 
 _MARK = "VQA_TEST_CLUSTER"
@@ -39,8 +39,6 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self.mark = secrets.token_hex(8)
-        self.left_before = set(left_memory())
-        """Shared memory that others have left."""
         self._variables = variables
         self._cluster = Cluster()
         self.nodes: list[Any] = []
@@ -163,9 +161,9 @@ def cluster(count: int, variables: Mapping[str, str] = MappingProxyType({})) -> 
 
 
 def assert_none_is_left(nodes: Nodes) -> None:
-    """Fail if, some time after a cluster's end, a process or shared memory of it is left."""
+    """Fail if, some time after a cluster's end, a process of it is left, and with it shared memory."""
     deadline = time.monotonic() + 30
-    while left := [*nodes.processes(), *(set(left_memory()) - nodes.left_before)]:
+    while left := nodes.processes():
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 

@@ -19,7 +19,6 @@ import psutil
 from media import grey_frames, write_video
 
 from vqa.cache.store import FeatureStore
-from vqa.extract.slots import SLOT_PREFIX
 
 TESTS = Path(__file__).parent
 CANDIDATES = ("trap:mean", "trap:spread", "trap:mixture")
@@ -100,8 +99,12 @@ def nothing_ignored() -> Iterator[None]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Return a run's exit status, stdout and stderr; a negative status is the signal that killed it."""
+    """Return a run's exit status, stdout and stderr; a negative status is the signal that killed it.
+
+    Nothing that it started runs on.
+    """
     out, err = process.communicate(timeout=120)
+    assert_nothing_runs_on(process.pid)
     return process.returncode, out, err
 
 
@@ -146,12 +149,6 @@ def wait_for_line(file: Path, count: int, process: subprocess.Popen[str]) -> Non
         time.sleep(0.01)
 
 
-def left_memory() -> list[Path]:
-    """Return shared memory of runs that have ended; slots are named by the process that owns them."""
-    owners = {path: int(path.name.split("-")[1]) for path in Path("/dev/shm").glob(f"{SLOT_PREFIX}*-*")}
-    return [path for path, owner in owners.items() if not psutil.pid_exists(owner)]
-
-
 def left_processes(session: int) -> list[str]:
     """Return the living processes of a run's session."""
     left = []
@@ -165,9 +162,9 @@ def left_processes(session: int) -> list[str]:
 
 
 def assert_nothing_runs_on(*sessions: int) -> None:
-    """Fail if, after some time, a process or shared memory of runs that have ended is left."""
+    """Fail if, after some time, a process of runs that have ended is left, and with it shared memory."""
     deadline = time.monotonic() + 30
-    while left := [*left_memory(), *(line for session in sessions for line in left_processes(session))]:
+    while left := [line for session in sessions for line in left_processes(session)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 

@@ -5,19 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from faults import assert_nothing_runs_on, extract, family, finish, reasons, start, stored, wait_for_slow, workspace
-
-
-@pytest.fixture(autouse=True)
-def _shared_memory() -> Iterator[None]:
-    """Fails a test after which shared memory is left behind."""
-    yield
-    assert_nothing_runs_on()
+from faults import extract, family, finish, reasons, start, stored, wait_for_slow, workspace
 
 
 def test_a_decoder_that_dies_or_hangs_or_takes_all_memory_costs_its_video_alone(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from greys import held_memory
 from media import grey_frames, write_video
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ from vqa.extract.engine import run_jobs
 from vqa.extract.jobs import Job
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
-from vqa.extract.slots import SLOT_PREFIX, Slot
+from vqa.extract.slots import Slot
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec, NativeInput, parse_spec, plan_candidate
 from vqa.extract.workers import DecodeWorkers, Outcome
 from vqa.records import VideoFeatures
@@ -118,20 +119,20 @@ def test_shared_memory_that_is_not_there_is_said_before_a_worker_meets_it(monkey
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    def slots() -> set[Path]:
-        return set(Path("/dev/shm").glob(f"{SLOT_PREFIX}{os.getpid()}-*"))
-
-    before = slots()
+    before = held_memory().keys()
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(VqaError, match=r"/dev/shm: no room for 4 MB more of shared memory .*; lower --memory, or wait"):
         Slot(3 << 20)
-    assert slots() == before
+    assert held_memory().keys() == before
 
 
 def test_a_slots_pages_are_taken_when_it_is_made() -> None:
+    before = held_memory().keys()
     slot = Slot(1 << 20)
-    assert Path("/dev/shm", slot.name).stat().st_blocks * 512 >= 1 << 20
+    (file,) = [file for inode, file in held_memory().items() if inode not in before]
+    assert file.stat().st_blocks * 512 >= 1 << 20
     slot.close()
+    assert held_memory().keys() == before
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux tells what a process holds")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from vqa.extract.backends.hub import weights_from
 from vqa.extract.decoding import Stamp, decode_video, read_stamp
 from vqa.extract.items import Span
 from vqa.extract.looking import DecodedVideo
+from vqa.extract.shared import Shared, attach
 from vqa.extract.spec import Candidate, NativeInput
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline, read_timeline
 from vqa.extract.video import Passage
@@ -47,12 +47,6 @@ class WorkerLimits:
     """Where native candidates that have weights may take them from."""
 
 
-def mapped(memory: SharedMemory) -> memoryview:
-    """Return shared memory as bytes."""
-    assert memory.buf is not None, "used after it was closed"
-    return memory.buf
-
-
 @dataclass(eq=False)
 class _Worker:
     """What a worker keeps from one video to the next."""
@@ -60,7 +54,7 @@ class _Worker:
     candidates: tuple[Candidate, ...]
     measures: dict[Candidate, nn.Module]
     limits: WorkerLimits
-    slots: dict[str, SharedMemory]
+    slots: dict[str, Shared]
     parted: dict[tuple[Path, Stamp], tuple[Timeline, Passage]] = field(default_factory=dict)
     """Of the video that was looked at in parts last."""
 
@@ -112,14 +106,14 @@ def decode_into(
     worker = _worker[-1]
     limit_video(worker.limits)
     if name not in worker.slots:
-        worker.slots[name] = SharedMemory(name)
+        worker.slots[name] = attach(name)
     try:
         timeline, passage = worker.open_parts(path) if spans else (None, None)
         return decode_video(
             path,
             [worker.candidates[index] for index in models],
             worker.measures,
-            mapped(worker.slots[name]),
+            worker.slots[name].buffer,
             spans=spans,
             timeline=timeline,
             passage=passage,

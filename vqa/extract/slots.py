@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 import shutil
 from collections.abc import Sequence
-from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
 
 from torch import Tensor
 
 from vqa.errors import VqaError
-from vqa.extract.decode_worker import mapped
 from vqa.extract.items import bytes_needed
 from vqa.extract.looking import Block
+from vqa.extract.shared import SHARED_MEMORY, share
 from vqa.extract.spec import Candidate
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
-"""Where Linux keeps shared memory; other systems keep it elsewhere."""
-SLOT_PREFIX = "vqa-"
 _MEBI = 1 << 20
 
 
 class Slot:
-    """Shared memory for the views of one video."""
+    """Shared memory for the views of one video.
+
+    Raises:
+        VqaError: the system has no room for it.
+    """
 
     def __init__(self, size: int) -> None:
-        # Named by its owner, so that what a killed machine might leave behind can be told apart.
-        self._memory = SharedMemory(
-            f"{SLOT_PREFIX}{os.getpid()}-{secrets.token_hex(4)}", create=True, size=max(size, 1)
-        )
         try:
-            _reserve(SHARED_MEMORY / self._memory.name, max(size, 1))
-        except BaseException:
-            self.close()
-            raise
+            self._memory = share(max(size, 1))
+        except OSError as error:
+            raise VqaError(
+                f"{SHARED_MEMORY}: no room for {size // _MEBI + 1} MB more of shared memory ({error.strerror}); "
+                "lower --memory, or wait for the other runs on this machine"
+            ) from error
 
     @property
     def name(self) -> str:
@@ -46,7 +40,7 @@ class Slot:
     @property
     def buffer(self) -> memoryview:
         """Its bytes."""
-        return mapped(self._memory)
+        return self._memory.buffer
 
     def block(self, block: Block) -> Tensor:
         """Return a view's frames, uint8 (count, 3, h, w), without copying them."""
@@ -54,25 +48,7 @@ class Slot:
 
     def close(self) -> None:
         """Give the memory back; a tensor that still looks at it keeps it mapped until it goes."""
-        self._memory.unlink()
-        with contextlib.suppress(BufferError):
-            self._memory.close()
-
-
-def _reserve(file: Path, size: int) -> None:
-    """Take the pages of shared memory now: a worker that finds none left later is killed (SIGBUS)."""
-    if not file.is_file():  # the system keeps it elsewhere
-        return
-    descriptor = os.open(file, os.O_RDWR)
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        raise VqaError(
-            f"{SHARED_MEMORY}: no room for {size // _MEBI + 1} MB more of shared memory ({error.strerror}); "
-            "lower --memory, or wait for the other runs on this machine"
-        ) from error
-    finally:
-        os.close(descriptor)
+        self._memory.close()
 
 
 def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int, *, spans: int = 1) -> tuple[int, int]:

@@ -5,7 +5,7 @@
     slot 1  [views of clip b] <------- decodes b, writes into slot 1
     slot 2  (free)                     a hang or a crash costs one video; the pool starts another worker
 
-The main process makes all slots and frees them, so that a worker that dies leaves nothing behind.
+The main process makes all slots and frees them; a worker that dies leaves nothing behind.
 """
 
 from __future__ import annotations

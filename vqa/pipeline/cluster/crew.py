@@ -27,8 +27,6 @@ _MOST_DEATHS = 3
 """Of extractors on one node that is alive, with no block done between; those a suspect caused don't count."""
 _STOP_SECONDS = 60.0
 _START_SECONDS = 60.0
-_ENVIRONMENT = {"RAY_kill_child_processes_on_worker_exit": "false"}
-"""Processes of an actor end by themselves after it; killed with it, they could not give back its shared memory."""
 
 
 class Crew:
@@ -158,7 +156,6 @@ class Crew:
             scheduling_strategy=on(node),
             max_restarts=0,
             max_concurrency=2 * cpus + _OTHERS if helps else _OTHERS,
-            runtime_env={"env_vars": _ENVIRONMENT},
         ).remote(self._order(cpus))
         member = Member(node, actor, late=not self._is_first)
         (self._helpers if helps else self.members).append(member)
