@@ -153,6 +153,7 @@ def cluster(count: int, variables: Mapping[str, str] = MappingProxyType({})) -> 
         stack.callback(shutil.rmtree, temporary)
         stack.enter_context(_set("RAY_TMPDIR", temporary))  # and no other cluster of this machine is in the way
         stack.enter_context(_set("RAY_USAGE_STATS_ENABLED", "0"))
+        stack.enter_context(_set("RAY_worker_niceness", "0"))  # else other tests come first
         nodes = Nodes(variables)
         stack.callback(assert_none_is_left, nodes)
         stack.callback(nodes.end)

@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("ray")
 
+from ray.exceptions import ActorDiedError, RayTaskError
+
 from vqa.errors import VqaError
 from vqa.files import Downloads
 from vqa.pipeline.cluster import crew as module
@@ -55,6 +57,51 @@ def test_a_node_gets_as_many_actors_as_its_cores_and_gpus_are_enough_for(
 def test_an_actor_of_nothing_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(VqaError, match="an actor can't have"):
         RayOptions(**wrong)  # type: ignore[arg-type]
+
+
+class Dying:
+    """An actor that answers so many more times."""
+
+    def __init__(self, answers: int) -> None:
+        self.answers = answers
+        self.__ray_ready__ = self
+        self.work_on = self
+
+    def options(self, **_: object) -> Dying:
+        return self
+
+    def remote(self, *arguments: object) -> tuple[Dying, bool]:
+        return self, bool(arguments)
+
+
+def get(reference: tuple[Dying, bool], timeout: float | None = None) -> None:
+    actor, is_work = reference
+    if is_work:
+        raise RayTaskError("work_on", "", ConnectionResetError(104, "Connection reset by peer"))
+    actor.answers -= 1
+    if actor.answers < 0:
+        raise ActorDiedError
+
+
+@pytest.mark.parametrize(("answers", "is_lost"), [(0, True), (2, True), (10**9, False)])
+def test_what_an_extractor_says_while_it_dies_is_no_error_of_the_run(
+    answers: int, is_lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DYING_SECONDS", 1.0)
+    monkeypatch.setattr(module.ray, "get", get)
+    monkeypatch.setattr(module, "alive_nodes", list)
+    made = crew(RayOptions())
+    monkeypatch.setattr(made._head, "require", lambda now=False: None)
+    member = Member(Node("0" * 56, "node", 1, 0.0), Dying(answers))
+    made.members.append(member)
+    made.ask(member, "work_on", ())
+    (reference,) = made._asked
+    if is_lost:
+        answer = made._answer(reference)
+        assert (answer.lost, answer.to_blame, made.members) == (True, False, [])
+    else:
+        with pytest.raises(ConnectionResetError):
+            made._answer(reference)
 
 
 def test_it_is_said_once_that_no_actor_has_started(monkeypatch: pytest.MonkeyPatch) -> None:

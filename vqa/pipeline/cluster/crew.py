@@ -27,6 +27,7 @@ _MOST_DEATHS = 3
 """Of extractors on one node that is alive, with no block done between; those a suspect caused don't count."""
 _STOP_SECONDS = 60.0
 _START_SECONDS = 60.0
+_DYING_SECONDS = 10.0
 
 
 class Crew:
@@ -205,6 +206,8 @@ class Crew:
             value = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
             told = _told(member.node, error)
+            if not isinstance(told, VqaError) and _dies(member):
+                return Answer(member, method, arguments, lost=True, to_blame=self._bury(member))
             if not (member.late and isinstance(told, VqaError) and method in _TO_BEGIN_WITH):
                 raise told from error
             self.dismiss(member, told)
@@ -233,6 +236,23 @@ class Crew:
         ending = [member.actor.stop.remote() for member in begun]
         if ending:
             ray.wait(ending, num_returns=len(ending), timeout=_STOP_SECONDS)
+
+
+def _dies(member: Member) -> bool:
+    """Return whether an extractor is about to die: it may be the last of its node's processes to go.
+
+    What it then says, a connection that is reset or a process that is gone, is none of the run's errors.
+    """
+    end = time.monotonic() + _DYING_SECONDS
+    while time.monotonic() < end:
+        try:
+            ray.get(member.actor.__ray_ready__.remote(), timeout=1)
+        except ray.exceptions.GetTimeoutError:
+            continue
+        except ray.exceptions.RayError:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _told(node: Node, error: ray.exceptions.RayTaskError) -> BaseException:
