@@ -156,7 +156,9 @@ class InstantCrew:
     """Extractors that answer at once: every row is a video to do, every block is done."""
 
     def __init__(self, count: int, settled: Settled) -> None:
-        self.members = [Member(Node(f"{number}", f"node{number}", 32, 1.0), None) for number in range(count)]
+        self.members = [
+            Member(Node(f"{number}", f"node{number}", 32, 1.0), None, begun=True) for number in range(count)
+        ]
         self.first_block = 0.0
         self._settled = settled
         self._answers: list[Answer] = []

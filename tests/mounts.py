@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,29 @@ def own_mounts(script: str, variables: dict[str, str]) -> list[str]:
     )
     assert done.returncode == 0, done.stdout
     return done.stdout.splitlines()
+
+
+def on_a_full_disk(folder: Path, extraction: Sequence[str], variables: dict[str, str]) -> list[str]:
+    """Extract into a cache whose disk becomes full, and again when there is room; return the lines of both.
+
+    What the cache held after each is left in the workspace's folders `before` and `after`.
+    """
+    cache, again = folder / "cache", f"set +e; {shlex.join(extraction)} > /dev/null; echo status: $?; set -e"
+    cache.mkdir()
+    return own_mounts(
+        f"""
+        mount -t tmpfs -o size=1000k none {cache}
+        head -c 800k /dev/zero > {cache}/ballast
+        {again}
+        {vqa(folder, "cache", "verify")}
+        rm {cache}/ballast
+        cp -r {cache} {folder}/before
+        {again}
+        {vqa(folder, "cache", "verify")}
+        cp -r {cache} {folder}/after
+        """,
+        variables,
+    )
 
 
 def vqa(folder: Path, *arguments: str) -> str:

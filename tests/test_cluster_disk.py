@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from clusters import said
 from faults import QUIET_GREYS, command, environment, readable_pairs, workspace
-from mounts import own_mounts, vqa
+from mounts import on_a_full_disk
 
 pytest.importorskip("ray")
 
@@ -20,22 +19,11 @@ MODELS = ("trap:mean", "trap:spread")
 @pytest.mark.slow
 def test_a_full_cache_costs_only_what_did_not_fit(tmp_path: Path) -> None:
     folder = workspace(tmp_path / "w", QUIET_GREYS)
-    cache, extraction = folder / "cache", shlex.join(command(folder, "--engine", "ray", models=MODELS))
-    cache.mkdir()
     temporary = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     try:
-        lines = own_mounts(
-            f"""
-            mount -t tmpfs -o size=1000k none {cache}
-            head -c 800k /dev/zero > {cache}/ballast
-            set +e; {extraction} > /dev/null; echo status: $?; set -e
-            {vqa(folder, "cache", "verify")}
-            rm {cache}/ballast
-            cp -r {cache} {folder}/before
-            set +e; {extraction} > /dev/null; echo status: $?; set -e
-            {vqa(folder, "cache", "verify")}
-            cp -r {cache} {folder}/after
-            """,
+        lines = on_a_full_disk(
+            folder,
+            command(folder, "--engine", "ray", models=MODELS),
             environment(folder, segment=3) | {"RAY_TMPDIR": temporary},
         )
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from faults import (
     temporary_files,
     workspace,
 )
-from mounts import own_mounts, vqa
+from mounts import on_a_full_disk, own_mounts, vqa
 
 MODELS = ("trap:mean", "trap:spread")
 NEXT_STEP = "free or unlock that place, or name another folder as `cache` in vqa.toml"
@@ -84,22 +83,7 @@ def test_a_disk_too_full_for_the_ledger_keeps_the_features(tmp_path: Path) -> No
 
 def test_a_full_disk_costs_only_what_did_not_fit(tmp_path: Path) -> None:
     folder = workspace(tmp_path / "w", QUIET_GREYS, workers=2)
-    cache, extraction = folder / "cache", shlex.join(command(folder, models=MODELS))
-    cache.mkdir()
-    lines = own_mounts(
-        f"""
-        mount -t tmpfs -o size=1000k none {cache}
-        head -c 800k /dev/zero > {cache}/ballast
-        set +e; {extraction} > /dev/null; echo status: $?; set -e
-        {vqa(folder, "cache", "verify")}
-        rm {cache}/ballast
-        cp -r {cache} {folder}/before
-        set +e; {extraction} > /dev/null; echo status: $?; set -e
-        {vqa(folder, "cache", "verify")}
-        cp -r {cache} {folder}/after
-        """,
-        environment(folder, segment=3),
-    )
+    lines = on_a_full_disk(folder, command(folder, models=MODELS), environment(folder, segment=3))
     refusal = lines.pop(0)
     assert f"can't be written (No space left on device); {NEXT_STEP}" in refusal
     assert lines == ["status: 1", "status: 0", "status: 0", "status: 0"]

@@ -18,6 +18,8 @@ from vqa.urls import Place
 
 _CHECKSUM = "crc32"
 _MARK = ".vqa"
+NODE_MARK = ".node-"
+"""How the names begin of what a run on a cluster puts here, to ask whether all nodes see the same cache."""
 _SYSTEM_REASON = re.compile(r"errno = \d+, error message = '(?P<reason>[^']+)'")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vqa.cache.contents import candidate_folders, misfit, segment_paths
 from vqa.cache.dropping import delete_dropped
-from vqa.cache.folder import not_writable, reason_of
+from vqa.cache.folder import NODE_MARK, not_writable, reason_of
 from vqa.cache.index import wrong_index
 from vqa.cache.segment import SUFFIX, Segment, SegmentGoneError, open_segment, read_videos, sha256_in_name
 from vqa.errors import CacheError, VideoError
@@ -26,8 +26,7 @@ UNREAD = "unread"
 """Kind of damage that may be the disk's or the network's: such a segment is not moved."""
 QUARANTINE = "quarantine"
 """Folder of the cache that damaged segments are moved to; they are never deleted."""
-_NODE_MARK = re.compile(r"\.node-[0-9a-f]{16}(-[0-9a-f]{1,16})?")
-"""What a run on a cluster puts into the cache's root while it asks whether all nodes see the same one."""
+_NODE_MARK = re.compile(rf"{re.escape(NODE_MARK)}[0-9a-f]{{16}}(-[0-9a-f]{{1,16}})?")
 _NODE_MARK_NS = 24 * 3600 * 1_000_000_000
 """Longer than any run takes to ask."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,19 +56,14 @@ class VideoFetcher:
             done: Told of the copy, from another thread; the caller gives it to `remove`.
             failed: Told of a VideoError that is the video's, or of another error.
         """
-        self._threads.submit(self._fetch, source, key, stamp, done, failed)
+        self._threads.submit(self._fetch, partial(self._copy, source, key, stamp), done, failed)
 
     def _fetch(
-        self,
-        source: RemotePath,
-        key: str,
-        stamp: Stamp | None,
-        done: Callable[[Path], None],
-        failed: Callable[[BaseException], None],
+        self, make_copy: Callable[[], Path], done: Callable[[Path], None], failed: Callable[[BaseException], None]
     ) -> None:
         self._room.acquire()
         try:
-            copy = self._copy(source, key, stamp)
+            copy = make_copy()
         except BaseException as error:  # noqa: BLE001 - handed on to the engine, which raises it
             self._room.release()
             failed(error)

@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 _JOIN_SECONDS = 60
 _OF_A_NEW_CLUSTER = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 """Nothing is reported, and models are as ready to run as in one process: Ray's 15 is hardly before a decoder's 19."""
+_REFUSALS = (RuntimeError, ConnectionError, ValueError)
 _LEAST_GPU = 0.01
 """Ray counts in parts of 0.0001; no GPU runs more than a hundred actors."""
 
@@ -99,15 +100,18 @@ def _join(address: str | None) -> None:
     Raises:
         VqaError: one runs on this machine that can't be joined.
     """
+    try:
+        _init(address)
+    except _REFUSALS as error:
+        raise VqaError(f"the cluster of this machine can't be joined: {_in_short(str(error))}") from error
+
+
+def _init(address: str | None) -> None:
+    """Let Ray join a cluster, or start one; it raises one of `_REFUSALS` where it would not."""
     import ray
 
-    try:
-        if address:
-            ray.init(address=address, log_to_driver=False, configure_logging=False)
-        else:
-            ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
-    except (RuntimeError, ConnectionError, ValueError) as error:
-        raise VqaError(f"the cluster of this machine can't be joined: {_in_short(str(error))}") from error
+    where = {"address": address} if address else {"include_dashboard": False}
+    ray.init(**where, log_to_driver=False, configure_logging=False)
 
 
 @contextlib.contextmanager
@@ -197,11 +201,9 @@ def _own_signals() -> Iterator[None]:
 
 def _main() -> None:
     """Join a cluster and leave it; say in one line why not."""
-    import ray
-
     try:
-        ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)
-    except (RuntimeError, ConnectionError, ValueError) as error:
+        _init(sys.argv[1])
+    except _REFUSALS as error:
         sys.exit(_in_short(str(error)))
 
 

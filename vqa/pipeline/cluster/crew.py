@@ -15,7 +15,7 @@ from vqa.pipeline.cluster.extractor import Extractor
 from vqa.pipeline.cluster.head import Head
 from vqa.pipeline.cluster.helping import Helper
 from vqa.pipeline.cluster.members import Answer, Member, Node
-from vqa.pipeline.cluster.nodes import alive_nodes, on
+from vqa.pipeline.cluster.nodes import alive_nodes, named, on
 from vqa.pipeline.cluster.work import Order
 
 _LOOKS, _WORKS = "looks", "works"
@@ -258,6 +258,4 @@ def _dies(member: Member) -> bool:
 def _told(node: Node, error: ray.exceptions.RayTaskError) -> BaseException:
     """Return what an extractor raised; what a user can meet names the node."""
     cause: BaseException = error.cause
-    if isinstance(cause, VqaError):
-        return type(cause)(f"{node.name}: {cause}")
-    return cause
+    return named(node, cause) if isinstance(cause, VqaError) else cause

@@ -158,7 +158,6 @@ class Drive:
         member = answer.member
         match answer.method:
             case "begin":
-                member.begun = True
                 if self._settled is not None:
                     self._crew.ask(member, "join", self._settled.candidates)
             case "settle":

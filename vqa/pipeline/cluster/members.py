@@ -35,7 +35,7 @@ class Member:
     late: bool = False
     """Whether it was started after others had begun: the run can do without it."""
     begun: bool = False
-    """Whether it has started."""
+    """Whether it has started; its crew knows it first."""
     joined: bool = False
     """Whether it knows the run's candidates, and may be given work."""
     prepared: frozenset[int] = frozenset()

@@ -11,14 +11,13 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from vqa.cache.folder import make_folder
+from vqa.cache.folder import NODE_MARK, make_folder
 from vqa.errors import VqaError
 from vqa.pipeline.cluster.members import Node
 from vqa.pipeline.versions import library_versions
 from vqa.urls import Place
 
 _PATIENCE_SECONDS = 60.0
-_MARK = ".node-"
 
 
 def alive_nodes() -> list[Node]:
@@ -39,6 +38,11 @@ def alive_nodes() -> list[Node]:
 def on(node: Node) -> NodeAffinitySchedulingStrategy:
     """Return how something is run on one node and no other."""
     return NodeAffinitySchedulingStrategy(node.id, soft=False)
+
+
+def named(node: Node, error: VqaError) -> VqaError:
+    """Return an error of a node with the node's name before it."""
+    return type(error)(f"{node.name}: {error}")
 
 
 def check_nodes(nodes: Sequence[Node], cache_dir: Place, sample: Place | None) -> tuple[str, ...]:
@@ -133,7 +137,7 @@ def _see_video(file: Place) -> str:
 @contextlib.contextmanager
 def _mark(cache_dir: Place) -> Iterator[Place]:
     """Put a file of a name that nobody can know into the cache, and remove it, and the answers to it, afterwards."""
-    mark = cache_dir / f"{_MARK}{secrets.token_hex(8)}"
+    mark = cache_dir / f"{NODE_MARK}{secrets.token_hex(8)}"
     mark.write_bytes(b"")
     try:
         yield mark
@@ -179,7 +183,7 @@ def _ask(nodes: Sequence[Node], function: Callable[..., Any], *arguments: Any) -
             found.append((node, ray.get(answer, timeout=_PATIENCE_SECONDS)))
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, VqaError):
-                raise type(error.cause)(f"{node.name}: {error.cause}") from error
+                raise named(node, error.cause) from error
             reason = " ".join(str(error.cause).split())
             raise VqaError(
                 f"{node.name}: vqa can't be run there ({reason}); install the same vqa on all nodes"
