@@ -3,12 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from torchvision import transforms
+from torchvision.transforms import v2
 
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
 from vqa.extract.views import fragment_positions, normalise, render, view_of
@@ -41,6 +42,29 @@ def test_a_view_is_the_libraries_own_transform_of_the_frame(
     assert ours.shape == (3, *crop)
     assert difference.max() <= 2
     assert difference.mean() < 0.2
+
+
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    resize=st.one_of(st.tuples(st.integers(1, 60)), st.tuples(st.integers(1, 60), st.integers(1, 60))),
+    crop=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    interpolation=st.sampled_from(["bilinear", "bicubic"]),
+    antialias=st.booleans(),
+)
+def test_a_views_pixels_are_those_of_torchvision_to_the_bit(
+    height: int, width: int, resize: tuple[int, ...], crop: tuple[int, int], interpolation: str, antialias: bool
+) -> None:
+    frame = np.random.default_rng(height * 100 + width).integers(0, 256, (height, width, 3), np.uint8)
+    theirs = v2.Compose(
+        [
+            v2.Resize(list(resize), interpolation=v2.InterpolationMode(interpolation), antialias=antialias),
+            v2.CenterCrop(list(crop)),
+        ]
+    )
+    view = view_of(candidate(resize=resize, crop=crop, interpolation=interpolation, antialias=antialias))
+    assume(0 not in theirs.transforms[0](torch.from_numpy(frame).permute(2, 0, 1)).shape)
+    assert torch.equal(render(frame, view), theirs(torch.from_numpy(frame).permute(2, 0, 1)))
 
 
 def test_candidates_with_equal_inputs_share_a_view_and_others_do_not() -> None:

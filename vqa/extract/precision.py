@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
 from vqa.extract.model import run_network
@@ -75,6 +74,8 @@ def probe_input(candidate: Candidate) -> Tensor:
 
 def _windows(count: int) -> list[NDArray[np.uint8]]:
     """Cut `count` windows of 360 lines out of each photograph (427 x 640), moving from corner to corner."""
+    from sklearn.datasets import load_sample_image  # slow to import, and mostly not needed
+
     windows = []
     for photo in _PHOTOS:
         pixels = load_sample_image(photo)

@@ -21,12 +21,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
+from torch.nn.functional import interpolate, pad
 
 from vqa.extract.spec import Candidate, InputSpec
 
-_MODES = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
 _PATCH = 32
 """Pixels a side of a fragment that are aimed at."""
 
@@ -67,23 +65,30 @@ def render(rgb: NDArray[np.uint8], view: View) -> Tensor:
     Returns:
         Pixels of shape (3, h, w), uint8.
     """
-    # A (H, W, C) array seen as (C, H, W) is channels-last, for which torch resizes uint8 fastest.
-    frame = torch.from_numpy(rgb).permute(2, 0, 1)
+    # A batch of one (H, W, C) array seen as (C, H, W) is channels-last, for which torch resizes uint8 fastest.
+    frame = torch.from_numpy(rgb)[None].permute(0, 3, 1, 2)
     if view.name in _NATIVE:
-        return _NATIVE[view.name](_enlarged(frame, view), view.crop)
-    return _crop(_resized(frame, view.resize, view), view.crop)
+        return _NATIVE[view.name](_enlarged(frame, view), view.crop)[0]
+    return _crop(_resized(frame, view.resize, view), view.crop)[0]
 
 
 def _resized(frame: Tensor, size: Sequence[int], view: View) -> Tensor:
-    resized: Tensor = transforms.resize(
-        frame, list(size), interpolation=_MODES[view.interpolation], antialias=view.antialias
-    )
-    return resized
+    """Resize a frame (1, 3, H, W) to a height and width, or its shorter side to one length, as torchvision does.
+
+    Torchvision itself is not asked: importing it takes every decode worker longer than importing torch.
+    """
+    height, width = frame.shape[-2:]
+    if len(size) == 1:
+        shorter = min(height, width)
+        size = (size[0] * height // shorter, size[0] * width // shorter)
+    if tuple(size) == (height, width):
+        return frame
+    return interpolate(frame, tuple(size), mode=view.interpolation, align_corners=False, antialias=view.antialias)
 
 
 def _enlarged(frame: Tensor, view: View) -> Tensor:
     """Enlarge a frame that does not cover the input, its shape kept, until it just does."""
-    _, height, width = frame.shape
+    height, width = frame.shape[-2:]
     scale = max(view.crop[0] / height, view.crop[1] / width)
     if scale <= 1:
         return frame
@@ -93,15 +98,20 @@ def _enlarged(frame: Tensor, view: View) -> Tensor:
 
 
 def _crop(frame: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the middle of a frame (3, H, W): (3, h, w)."""
-    cropped: Tensor = transforms.center_crop(frame, list(size))
-    return cropped.contiguous()
+    """Return the middle of a frame (1, 3, H, W): (1, 3, h, w); what it lacks is black."""
+    (height, width), (high, wide) = frame.shape[-2:], size
+    if height < high or width < wide:
+        lacks = [max(0, wide - width), max(0, high - height)]
+        frame = pad(frame, [part for lack in lacks for part in (lack // 2, (lack + 1) // 2)])
+        height, width = frame.shape[-2:]
+    top, left = round((height - high) / 2), round((width - wide) / 2)
+    return frame[..., top : top + high, left : left + wide].contiguous()
 
 
 def _fragments(frame: Tensor, size: tuple[int, int]) -> Tensor:
-    """Put a grid of patches of a frame (3, H, W) side by side: (3, h, w)."""
-    rows, columns = (fragment_positions(length, need) for length, need in zip(frame.shape[1:], size, strict=True))
-    return frame[:, rows][:, :, columns].contiguous()
+    """Put a grid of patches of a frame (1, 3, H, W) side by side: (1, 3, h, w)."""
+    rows, columns = (fragment_positions(length, need) for length, need in zip(frame.shape[-2:], size, strict=True))
+    return frame[..., rows, :][..., columns].contiguous()
 
 
 def fragment_positions(length: int, size: int) -> Tensor:
