@@ -51,7 +51,7 @@ def works(tmp_path: Path) -> Iterator[Callable[[int], list[Work]]]:
             for i in range(count):
                 path = write_video(tmp_path / f"{i}.mp4", grey_frames(range(10 + i, 250, 10)))
                 slot = slots.enter_context(contextlib.closing(Slot(bytes_needed([CANDIDATE]))))
-                found = decode_video(path, [CANDIDATE], {}, slot._memory.buf)
+                found = decode_video(path, [CANDIDATE], {}, slot.buffer)
                 decoded.append(Work(Job(path.name, path, "", (0,)), slot, found))
             return decoded
 
