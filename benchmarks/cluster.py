@@ -1,6 +1,6 @@
 """Extraction on a Ray cluster: what it costs beside one process, and how very many videos are planned.
 
-    python benchmarks/cluster.py overhead --clips 200 --rounds 3
+    python benchmarks/cluster.py overhead --clips 200 --rounds 3 --niceness 0 --niceness 15
     python benchmarks/cluster.py planning --videos 10000 --videos 100000 --videos 1000000 --videos 10000000
 
 `overhead` runs whole commands in turn, on the same clips, models and cores: `vqa extract`, and `vqa extract --engine
@@ -76,22 +76,36 @@ class Way:
 @click.option("--seconds", default=8.0, help="Of each clip.")
 @click.option("--rounds", default=3)
 @click.option("--models", multiple=True, default=("bundled:tf_efficientnet_lite0", "bundled:vit_small_patch14_dinov2"))
-def overhead(clips: int, lines: int, seconds: float, rounds: int, models: Sequence[str]) -> None:
-    """Time whole commands on one process, one node, and a node for each core."""
+@click.option("--nodes", multiple=True, type=int, help="Of a cluster; one, and one for each core, if not given.")
+@click.option("--niceness", multiple=True, type=int, default=(0,), help="Of actors; Ray's own is 15.")
+def overhead(
+    clips: int,
+    lines: int,
+    seconds: float,
+    rounds: int,
+    models: Sequence[str],
+    nodes: Sequence[int],
+    niceness: Sequence[int],
+) -> None:
+    """Time whole commands on one process, and on clusters that share its cores."""
     from ray.cluster_utils import Cluster
 
     cores = usable_cores()
     with tempfile.TemporaryDirectory() as folder:
         make_clips(Path(folder) / "few", 1, lines=lines, seconds=seconds)
         make_clips(Path(folder) / "many", clips, lines=lines, seconds=seconds)
-        clusters = {f"Ray, {count} node(s) of {cores // count} core(s)": count for count in sorted({1, cores})}
+        clusters = {
+            f"Ray, {count} node(s) of {cores // count} core(s), niceness {nice}": (count, _node(cores // count, nice))
+            for count in nodes or sorted({1, cores})
+            for nice in niceness
+        }
         ways = {_LOCAL: Way(()), **{name: Way(("--engine", "ray")) for name in clusters}}
         for number in range(1, rounds + 1):
             _measure(Path(folder), ways[_LOCAL], models)
-            for name, count in clusters.items():
-                cluster = Cluster(initialize_head=True, head_node_args=_node(cores // count))
+            for name, (count, node) in clusters.items():
+                cluster = Cluster(initialize_head=True, head_node_args=node)
                 for _ in range(count - 1):
-                    cluster.add_node(**_node(cores // count))
+                    cluster.add_node(**node)
                 ways[name].options = ("--engine", "ray", "--address", cluster.address)
                 _measure(Path(folder), ways[name], models)
                 cluster.shutdown()
@@ -110,8 +124,13 @@ def overhead(clips: int, lines: int, seconds: float, rounds: int, models: Sequen
         )
 
 
-def _node(cores: int) -> dict[str, Any]:
-    return {"num_cpus": cores, "include_dashboard": False, "object_store_memory": 100 << 20}
+def _node(cores: int, niceness: int) -> dict[str, Any]:
+    return {
+        "num_cpus": cores,
+        "include_dashboard": False,
+        "object_store_memory": 100 << 20,
+        "env_vars": {"RAY_worker_niceness": str(niceness)},
+    }
 
 
 def make_clips(folder: Path, count: int, *, lines: int, seconds: float) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytest.importorskip("ray")
@@ -57,6 +59,34 @@ def test_a_node_gets_as_many_actors_as_its_cores_and_gpus_are_enough_for(
 def test_an_actor_of_nothing_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(VqaError, match="an actor can't have"):
         RayOptions(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("alive", "deaths", "options", "said"),
+    [
+        (0, 0, RayOptions(), "no node with a core is alive"),
+        (1, 3, RayOptions(), "extractors on all 1 node(s) died 3 times or more"),
+        (1, 0, RayOptions(num_cpus=8), "none of 1 node(s) has 8 cores and 0 GPUs for an actor; lower --num-cpus"),
+    ],
+)
+def test_a_run_that_nobody_can_work_for_says_why(
+    alive: int, deaths: int, options: RayOptions, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, node = crew(options), Node("0" * 56, "node", 4, 0.0)
+    monkeypatch.setattr(module, "alive_nodes", lambda: [node] * alive)
+    monkeypatch.setattr(made._head, "require", lambda now=False: None)
+    made._deaths[node.id] = deaths
+    with pytest.raises(VqaError, match=re.escape(said)):
+        made.enlist()
+
+
+def test_decoders_alone_are_no_crew(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, helping = crew(RayOptions()), Node("1" * 56, "decodes", 4, 0.0)
+    monkeypatch.setattr(module, "alive_nodes", lambda: [helping])
+    monkeypatch.setattr(made._head, "require", lambda now=False: None)
+    made._helpers.append(Member(helping, None))
+    with pytest.raises(VqaError, match="the nodes that have a GPU are gone; start one again, or add --device cpu"):
+        made.enlist()
 
 
 class Dying:
