@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from s3server import Bucket, S3Server
     from workspaces import Trained
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch is loaded, here and in what tests start: threads that wait for others of their process must not take the
+# cores of other processes, of which the suite has more than the machine has cores.
+
 sys.path.insert(0, str(Path(__file__).parent))  # tests share `media`, and import modes without packages can't
 
 TEST_DATA = Path(os.environ.get("VQA_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
