@@ -69,7 +69,9 @@ def test_a_writer_killed_at_any_operation_loses_nothing_that_was_promised(tmp_pa
         check_and_finish(cache, sorted((tmp_path / "videos").iterdir()), read_promises(promises))
 
 
-@pytest.mark.parametrize("how", ["error", "half", "full", "short"])
+@pytest.mark.parametrize(
+    "how", ["error", "full", *(pytest.param(how, marks=pytest.mark.slow) for how in ("half", "short"))]
+)
 def test_an_operation_that_the_disk_refuses_is_said_in_one_line_and_stores_nothing_wrong(
     tmp_path: Path, how: str
 ) -> None:

@@ -13,6 +13,8 @@ from s3work import make_remote, place_cache
 from workspaces import Trained
 
 from vqa.errors import StorageError
+from vqa.extract.spec import ModelSpec
+from vqa.pipeline.examining import Examiner, ModelState
 from vqa.urls import place_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -62,7 +64,13 @@ def test_wrong_places_are_named_by_the_commands_that_need_them(run: Run, remote:
     assert "no videos found" in run("init", remote / "new", "--videos", f"{bucket.url}/none")[2]
 
 
-def test_the_doctor_asks_the_servers_of_both_places(run: Run, remote: Path, bucket: Bucket) -> None:
+def test_the_doctor_asks_the_servers_of_both_places(
+    run: Run, remote: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def examine(_: Examiner, spec: ModelSpec) -> ModelState:  # tests/test_doctor.py has them measured
+        return ModelState(str(spec), "here", "float32", "")
+
+    monkeypatch.setattr(Examiner, "examine", examine)
     _, out, _ = run("doctor", "-C", remote, "--json")
     assert json.loads(out)["storage"] == {
         f"cache {bucket.url}/cache": "answers, takes files, and holds 0 model(s)",
