@@ -85,13 +85,22 @@ def connected(address: str | None) -> Iterator[str]:
         _try(given)
     for name, value in _OF_A_NEW_CLUSTER.items():
         os.environ.setdefault(name, value)
-    with contextlib.redirect_stdout(_WithoutRay(sys.stdout)), _silent_logger():
+    with contextlib.redirect_stdout(_WithoutRay(sys.stdout, threading.get_ident())), _silent_logger():
         with _own_signals():
             _join(given)
         try:
             yield str(ray.get_runtime_context().gcs_address)
         finally:
-            ray.shutdown()
+            _leave()
+
+
+def _leave() -> None:
+    """Leave the cluster; what Ray has kept back of its nodes' words it prints now, in this thread."""
+    import ray
+
+    out, err = _WithoutRay(sys.stdout, owner=None), _WithoutRay(sys.stderr, owner=None)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        ray.shutdown()
 
 
 def _join(address: str | None) -> None:
@@ -131,11 +140,11 @@ class _WithoutRay(io.TextIOBase):
 
     Args:
         stream: Gets all else.
+        owner: The thread whose words are not Ray's; None where all are.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._owner = threading.get_ident()
+    def __init__(self, stream: TextIO, owner: int | None) -> None:
+        self._stream, self._owner = stream, owner
 
     def write(self, text: str) -> int:
         """Write, or log what is Ray's."""
