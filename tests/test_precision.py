@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
-from vqa.extract.precision import choose_precision, native_bfloat16, precision_cosine, probe_input
+from vqa.extract.precision import _windows, choose_precision, native_bfloat16, precision_cosine, probe_input
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
 
 CPU = torch.device("cpu")
@@ -42,6 +48,17 @@ def test_probe_frames_are_the_same_every_time_and_differ_from_each_other() -> No
     assert torch.equal(first, second)
     assert len({frame.numpy().tobytes() for frame in first}) == 16
     assert probe_input(candidate(clip_frames=5)).shape == (2, 5, 3, 32, 32)
+
+
+def test_probe_frames_are_cut_out_of_scikit_learns_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+    again = "import sys, vqa.extract.precision as p; p._windows(1); print('sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    top_left = [photo[:360, :540] for photo in load_sample_images().images]
+    assert all(np.array_equal(*pair) for pair in zip(_windows(1), top_left, strict=True))
+    # Where the package keeps its files elsewhere, it is asked itself.
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert all(np.array_equal(*pair) for pair in zip(_windows(1), top_left, strict=True))
 
 
 def test_exact_networks_get_bfloat16_only_where_it_is_native(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,14 @@ float32 on a few fixed frames. Networks of depthwise convolutions often don't: m
 from __future__ import annotations
 
 import copy
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from vqa.extract.model import run_network
@@ -74,12 +77,23 @@ def probe_input(candidate: Candidate) -> Tensor:
 
 def _windows(count: int) -> list[NDArray[np.uint8]]:
     """Cut `count` windows of 360 lines out of each photograph (427 x 640), moving from corner to corner."""
-    from sklearn.datasets import load_sample_image  # slow to import, and mostly not needed
-
     windows = []
     for photo in _PHOTOS:
-        pixels = load_sample_image(photo)
+        pixels = _photo(photo)
         for step in np.linspace(0, 1, count):
             top, left = int(step * (pixels.shape[0] - 360)), int(step * (pixels.shape[1] - 540))
             windows.append(np.ascontiguousarray(pixels[top : top + 360, left : left + 540]))
     return windows
+
+
+def _photo(name: str) -> NDArray[np.uint8]:
+    """Return one of scikit-learn's photographs: out of its folder, since importing it takes as long as torch."""
+    package = importlib.util.find_spec("sklearn")
+    folders = [] if package is None else package.submodule_search_locations or []
+    files = [path for path in (Path(folder, "datasets", "images", name) for folder in folders) if path.is_file()]
+    if files:
+        with Image.open(files[0]) as photo:
+            return np.asarray(photo)
+    from sklearn.datasets import load_sample_image
+
+    return np.asarray(load_sample_image(name), dtype=np.uint8)
