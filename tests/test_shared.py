@@ -81,6 +81,20 @@ def test_no_name_is_used_twice() -> None:
     assert len(names) == 10
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has files without names")
+def test_memory_that_took_the_place_of_another_is_not_taken_for_it() -> None:
+    made = share(100)
+    name = made.name
+    made.close()
+    other = share(100)
+    assert other.name.partition("@")[2] == name.partition("@")[2]  # the same descriptor
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(OSError, match="No such file"):
+        attach(name)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    other.close()
+
+
 def test_memory_stays_while_a_view_of_it_does() -> None:
     made = share(100)
     made.buffer[0] = 9

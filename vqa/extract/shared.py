@@ -6,7 +6,7 @@ import contextlib
 import errno
 import mmap
 import os
-import secrets
+from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Protocol
@@ -53,8 +53,16 @@ def attach(name: str) -> Shared:
     Raises:
         OSError: its owner is gone, or is another user's.
     """
-    _, is_nameless, file = name.partition("@")
-    return _Nameless.found(name, file) if is_nameless else _Named(SharedMemory(name), owned=False)
+    return _Nameless.found(name) if "@" in name else _Named(SharedMemory(name), owned=False)
+
+
+@contextlib.contextmanager
+def _closed_on_error(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 class _Nameless:
@@ -73,18 +81,20 @@ class _Nameless:
     @classmethod
     def made(cls, size: int) -> _Nameless:
         descriptor = os.open(SHARED_MEMORY, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
+        with _closed_on_error(descriptor):
             # Take the pages now: a worker that finds none left later is killed (SIGBUS).
             os.posix_fallocate(descriptor, 0, size)
-            # Descriptors are used again, tokens are not.
-            return cls(f"{secrets.token_hex(8)}@/proc/{os.getpid()}/fd/{descriptor}", descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
+            return cls(f"{os.fstat(descriptor).st_ino}@/proc/{os.getpid()}/fd/{descriptor}", descriptor)
 
     @classmethod
-    def found(cls, name: str, file: str) -> _Nameless:
-        return cls(name, os.open(file, os.O_RDWR | os.O_CLOEXEC))
+    def found(cls, name: str) -> _Nameless:
+        inode, _, file = name.partition("@")
+        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        with _closed_on_error(descriptor):
+            # Descriptors are used again, for other memory too.
+            if os.fstat(descriptor).st_ino != int(inode):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+            return cls(name, descriptor)
 
     def close(self) -> None:
         with contextlib.suppress(BufferError):
