@@ -205,18 +205,24 @@ class Crew:
         try:
             value = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
-            told = _told(member.node, error)
-            if not isinstance(told, VqaError) and _dies(member):
-                return Answer(member, method, arguments, lost=True, to_blame=self._bury(member))
-            if not (member.late and isinstance(told, VqaError) and method in _TO_BEGIN_WITH):
-                raise told from error
-            self.dismiss(member, told)
-            return Answer(member, method, arguments, lost=True)
+            to_blame = self._take(member, method, error)
         except ray.exceptions.RayError:
-            return Answer(member, method, arguments, lost=True, to_blame=self._bury(member))
-        if method == "work_on":
-            self._deaths[member.node.id] = 0
-        return Answer(member, method, arguments, value)
+            to_blame = self._bury(member)
+        else:
+            if method == "work_on":
+                self._deaths[member.node.id] = 0
+            return Answer(member, method, arguments, value)
+        return Answer(member, method, arguments, lost=True, to_blame=to_blame)
+
+    def _take(self, member: Member, method: str, error: ray.exceptions.RayTaskError) -> bool:
+        """Do without an extractor that raised, or raise what it did; return whether what it did is to blame."""
+        told = _told(member.node, error)
+        if not isinstance(told, VqaError) and _dies(member):
+            return self._bury(member)
+        if not (member.late and isinstance(told, VqaError) and method in _TO_BEGIN_WITH):
+            raise told from error
+        self.dismiss(member, told)
+        return False
 
     def _bury(self, member: Member) -> bool:
         """Forget an extractor that has died; return whether its node is alive."""
