@@ -108,17 +108,20 @@ def test_two_nodes_give_what_one_machine_gives_and_a_rerun_does_nothing(world: W
     assert sorted(path.name for path in (folder / "cache").rglob("*")) == before
     assert not (world.folder / "marks" / "mixture").exists()
 
+
+@pytest.mark.slow
+def test_four_nodes_give_what_one_machine_gives_and_one_more_candidate_takes_its_own_work_alone(
+    world: World, run: Run
+) -> None:
+    world.nodes.add(2)
+    folder = world.fresh("four", 4)
+    assert_alike(world, folder, world.nodes.extract(folder, models=world.models), run, nodes=4)
+    (world.folder / "marks" / "mixture").unlink()
+
     status, report, _ = world.nodes.extract(folder, models=(*world.models, "trap:spread"))
     assert (status, report["decoded"], stored(report)) == (3, VIDEOS, VIDEOS)
     assert len(world.puts()) == VIDEOS * (len(world.models) + 1)
     assert not (world.folder / "marks" / "mixture").exists()
-
-
-@pytest.mark.slow
-def test_four_nodes_give_what_one_machine_gives(world: World, run: Run) -> None:
-    world.nodes.add(2)
-    folder = world.fresh("four", 4)
-    assert_alike(world, folder, world.nodes.extract(folder, models=world.models), run, nodes=4)
 
 
 @pytest.mark.slow

@@ -119,6 +119,7 @@ def harmed(nodes: tuple[Nodes, Path], request: pytest.FixtureRequest) -> Iterato
             made.process.kill()
 
 
+@pytest.mark.slow
 def test_a_run_bears_the_loss_of_an_extractor(harmed: Harmed, run: Run) -> None:
     harmed.begin()
     harmed.nodes.extractors()[1].kill()
@@ -128,7 +129,7 @@ def test_a_run_bears_the_loss_of_an_extractor(harmed: Harmed, run: Run) -> None:
     harmed.assert_whole(run)
 
 
-def test_a_node_that_joins_works_and_one_that_goes_is_done_without(harmed: Harmed, run: Run) -> None:
+def test_a_node_that_joins_works_and_a_node_and_an_extractor_that_go_are_done_without(harmed: Harmed, run: Run) -> None:
     (harmed.base / "meet").write_text("3")
     harmed.process = harmed.nodes.start(harmed.folder, "--json", models=MODELS)
     harmed.wait(lambda: len(list(harmed.base.glob("meet-*"))) == 2)
@@ -138,11 +139,13 @@ def test_a_node_that_joins_works_and_one_that_goes_is_done_without(harmed: Harme
     harmed.wait(lambda: len(harmed.puts()) >= BEGUN and bool(rows_of(harmed.cache)))
     harmed.before = readable_pairs(harmed.cache)
     harmed.nodes.remove(1)
+    harmed.wait(lambda: len(harmed.nodes.extractors()) == 2)
+    harmed.nodes.extractors()[0].kill()
     status, out, told = harmed.end()
     assert (status, told) == (0, [])
     assert '"failures": []' in out
     harmed.assert_whole(run)
-    assert len({process for _, _, process in harmed.puts()}) == 3
+    assert len({process for _, _, process in harmed.puts()}) >= 3
 
 
 @pytest.mark.slow

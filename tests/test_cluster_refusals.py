@@ -215,10 +215,13 @@ def test_a_node_without_vqa_is_refused(asked: Asked, nodes: Nodes, tmp_path: Pat
             ["mount -t tmpfs none {cache}"],
             "the cache {cache} (a file written there on the driver's machine is not seen)",
         ),
-        (["mount -t tmpfs none {folder}"], "the cache {cache} (there is no such folder)"),
-        (
+        pytest.param(
+            ["mount -t tmpfs none {folder}"], "the cache {cache} (there is no such folder)", marks=pytest.mark.slow
+        ),
+        pytest.param(
             ["mount --bind {cache} {cache}", "mount -o remount,bind,ro {cache}"],
             "the cache {cache} (it can't be written to: Read-only file system)",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -24,7 +24,7 @@ def kill_runs(tmp_path: Path, run: Run, kills: int) -> None:
 
 
 def test_runs_killed_at_any_instant_end_like_one_that_was_not(tmp_path: Path, run: Run) -> None:
-    kill_runs(tmp_path, run, 6)
+    kill_runs(tmp_path, run, 4)
 
 
 @pytest.mark.slow

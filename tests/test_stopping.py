@@ -70,7 +70,6 @@ def test_a_run_that_is_asked_to_stop_keeps_what_is_done(
 def assert_stopped(process: subprocess.Popen[str], status: int, said: str) -> None:
     found, out, err = finish(process)
     assert (found, out, err.strip()) == (status, "", said)
-    assert_nothing_runs_on(process.pid)
 
 
 @pytest.mark.slow
@@ -86,7 +85,6 @@ def test_a_run_can_be_stopped_at_any_instant(tmp_path: Path, number: signal.Sign
         os.killpg(process.pid, number)
         found, _, err = finish(process)
         assert (found, err.strip()) in [(status, said), (0, "")], trial
-        assert_nothing_runs_on(process.pid)
 
 
 def test_a_run_ends_in_order_when_its_terminal_is_gone(tmp_path: Path) -> None:
