@@ -49,7 +49,7 @@ def test_the_first_signal_stops_and_those_that_follow_at_once_are_the_same_wish(
     [
         (signal.SIGINT, 3, 130, STOPPED),
         (signal.SIGTERM, 1, 143, ""),
-        (signal.SIGHUP, 2, 129, ""),
+        pytest.param(signal.SIGHUP, 2, 129, "", marks=pytest.mark.slow),  # a terminal that is gone says it, too
     ],
 )
 def test_a_run_that_is_asked_to_stop_keeps_what_is_done(
