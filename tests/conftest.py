@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from s3server import Bucket, S3Server
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Before torch is loaded, here and in what tests start: threads that wait for others of their process must not take the
 # cores of other processes, of which the suite has more than the machine has cores.
+
+settings.register_profile("vqa", deadline=None)  # no test ends by the clock of a machine that others use, too
+settings.load_profile("vqa")
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests share `media`, and import modes without packages can't
 

@@ -57,7 +57,7 @@ def check_and_finish(cache: Path, videos: list[Path], promised: list[Thing]) -> 
     assert not [path for path in cache.rglob("*") if "tmp" in path.name]
 
 
-@pytest.mark.parametrize("how", ["kill", "kill midway"])
+@pytest.mark.parametrize("how", [pytest.param("kill", marks=pytest.mark.slow), "kill midway"])
 def test_a_writer_killed_at_any_operation_loses_nothing_that_was_promised(tmp_path: Path, how: str) -> None:
     def live(folder: Path, videos: list[Path], number: int, promises: Path) -> None:
         process = FORK.Process(target=live_struck, args=(folder, videos, Strike(number, how), promises))
@@ -70,7 +70,7 @@ def test_a_writer_killed_at_any_operation_loses_nothing_that_was_promised(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "how", ["error", "full", *(pytest.param(how, marks=pytest.mark.slow) for how in ("half", "short"))]
+    "how", ["full", *(pytest.param(how, marks=pytest.mark.slow) for how in ("error", "half", "short"))]
 )
 def test_an_operation_that_the_disk_refuses_is_said_in_one_line_and_stores_nothing_wrong(
     tmp_path: Path, how: str

@@ -60,8 +60,15 @@ def header(page, name):
     return page.get_by_role("table", name="Scores of the videos").get_by_role("columnheader", name=name)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        (390, "light"),
+        (1280, "dark"),
+        pytest.param(390, "dark", marks=pytest.mark.slow),
+        pytest.param(1280, "light", marks=pytest.mark.slow),
+    ],
+)
 def test_opens_from_disk_clean_and_for_everybody(chromium, file, folder, width, theme):
     from axe_playwright_python.sync_playwright import Axe
 

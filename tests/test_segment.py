@@ -125,7 +125,7 @@ def finite(bits):
     return np.where(bits & 0x7C00 == 0x7C00, bits & 0xBFFF, bits).astype(np.uint16).view(np.float16)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 6), st.data())
 def test_float16_features_come_back_bit_for_bit(tmp_path_factory, lengths, width, data):
     arrays = [finite(data.draw(hnp.arrays(np.uint16, (length, width)))) for length in lengths]

@@ -21,7 +21,7 @@ def test_without_groups_the_splits_are_those_of_the_ugc_benchmark():
         assert split.test.tolist() == test.tolist()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(8, 15))
 def test_no_content_stands_on_both_sides_and_no_row_is_lost(random_state, contents):
     groups = [f"content {row % contents}" for row in range(5 * contents)]

@@ -150,6 +150,4 @@ def crashing(owner: object, name: str, after: int):
 
 
 TestCache = Cache.TestCase
-TestCache.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestCache.settings = settings(max_examples=25, stateful_step_count=20, suppress_health_check=list(HealthCheck))

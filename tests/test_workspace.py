@@ -175,7 +175,7 @@ def test_what_is_written_is_read_back(tmp_path):
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text, text, st.floats(-1e9, 1e9), st.floats(1e-6, 1e9), st.lists(text, min_size=1, max_size=3))
 def test_any_text_and_number_survives_the_file(tmp_path_factory, videos, note, low, span, models):
     dataset = DatasetSettings(videos, note=note, scale=(low, low + span + abs(low)))
