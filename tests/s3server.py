@@ -148,7 +148,7 @@ def refusing_servers() -> Iterator[Callable[[int, str], dict[str, str]]]:
     def start(code: int, name: str) -> dict[str, str]:
         handler = type("Answer", (_Answer,), {"code_and_name": (code, name)})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}", "AWS_MAX_ATTEMPTS": "1"}
 

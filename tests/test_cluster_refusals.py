@@ -182,6 +182,7 @@ def shadow(folder: Path, **files: str) -> str:
     return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
 
 
+@pytest.mark.slow
 def test_a_node_of_another_vqa_is_refused(asked: Asked, nodes: Nodes, tmp_path: Path) -> None:
     # Ray lets nodes import from the driver's folders first, so an installation beside them would not be seen.
     other = "import importlib.metadata as m\ntold = m.version\n"

@@ -42,16 +42,13 @@ def assert_completes(folder: Path, before: int) -> None:
     assert (status, stored(report)) == (0, 2 * len(QUIET_GREYS) - before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strike", "reason"),
     [
         ({"number": 4, "how": "half", "kinds": ["write"], "where": ".h5"}, "Input/output error"),
-        pytest.param(
-            {"number": 5, "how": "error", "kinds": ["rename"], "where": ".h5"},
-            "Input/output error",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param({"number": 3, "how": "full", "where": ".h5"}, "No space left on device", marks=pytest.mark.slow),
+        ({"number": 5, "how": "error", "kinds": ["rename"], "where": ".h5"}, "Input/output error"),
+        ({"number": 3, "how": "full", "where": ".h5"}, "No space left on device"),
     ],
 )
 def test_a_write_that_fails_is_said_in_one_line_and_the_run_can_be_resumed(

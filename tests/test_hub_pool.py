@@ -55,7 +55,10 @@ def test_every_name_is_one_the_library_lists(text: str) -> None:
     assert name in find_backend(backend).list_names()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=SPECS)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=row["spec"], marks=pytest.mark.slow if place % 4 else ()) for place, row in enumerate(ROWS)],
+)
 def test_the_network_has_the_width_and_input_its_row_states(row: dict[str, Any]) -> None:
     spec = parse_spec(row["spec"])
     backend = find_backend(spec.backend)

@@ -7,10 +7,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from cachefill import OTHER, RECORD, features, fill, open_writer, segments
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from vqa.cache import compaction as compaction_module
 from vqa.cache.compaction import compact_cache
@@ -150,4 +151,9 @@ def crashing(owner: object, name: str, after: int):
 
 
 TestCache = Cache.TestCase
-TestCache.settings = settings(max_examples=25, stateful_step_count=20, suppress_health_check=list(HealthCheck))
+TestCache.settings = settings(max_examples=10, stateful_step_count=20, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.slow
+def test_many_more_lives_of_a_cache_are_as_the_model_says() -> None:
+    run_state_machine_as_test(Cache, settings=settings(TestCache.settings, max_examples=100))

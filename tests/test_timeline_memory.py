@@ -69,7 +69,8 @@ def peak_bytes(bundle: Path, clip: Path, windows: int) -> int:
     return peak
 
 
-@pytest.mark.parametrize("times", [10, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [10, 30])
 def test_the_timeline_of_a_long_video_takes_no_more_memory(
     trained: Trained, short: Path, tmp_path: Path, times: int
 ) -> None:
