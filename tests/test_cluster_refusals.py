@@ -8,7 +8,10 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +127,48 @@ def test_a_port_where_something_else_listens_is_given_up(asked: Asked, monkeypat
             f"{address}: something listens there, but has not answered as a Ray cluster does within 3 s; "
             "give the port that `ray start --head` named"
         )
+
+
+@contextlib.contextmanager
+def cluster_with_a_token() -> Iterator[str]:
+    """Run a cluster of one node that asks for a token, as `ray start` does where a user has made one; its address."""
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder, socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        mine = {"RAY_TMPDIR": folder, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "ab" * 32}
+        with subprocess.Popen(
+            [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port", str(port)],
+            env=os.environ | mine,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as head:
+            try:
+                yield f"127.0.0.1:{port}"
+            finally:
+                head.terminate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"RAY_AUTH_MODE": "token"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "cd" * 32}],
+    ids=["no mode", "no token", "another token"],
+)
+def test_a_cluster_that_asks_for_a_token_is_told(
+    asked: Asked, tmp_path: Path, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where a token may lie
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with cluster_with_a_token() as address:
+        deadline = time.monotonic() + 100
+        while "no cluster answers there" in (line := asked.refusal("--address", address)):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    assert line == (
+        f"{address}: no cluster that can be joined (it answers, but lets nobody in from here; if it asks for a token, "
+        "set RAY_AUTH_MODE=token and put its token into ~/.ray/auth_token); look at it with `ray status`"
+    )
 
 
 @contextlib.contextmanager

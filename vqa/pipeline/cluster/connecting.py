@@ -24,7 +24,6 @@ _log = logging.getLogger(__name__)
 _JOIN_SECONDS = 60
 _OF_A_NEW_CLUSTER = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 """Nothing is reported, and models are as ready to run as in one process: Ray's 15 is hardly before a decoder's 19."""
-_REFUSALS = (RuntimeError, ConnectionError, ValueError)
 _LEAST_GPU = 0.01
 """Ray counts in parts of 0.0001; no GPU runs more than a hundred actors."""
 
@@ -111,12 +110,12 @@ def _join(address: str | None) -> None:
     """
     try:
         _init(address)
-    except _REFUSALS as error:
+    except _refusals() as error:
         raise VqaError(f"the cluster of this machine can't be joined: {_in_short(str(error))}") from error
 
 
 def _init(address: str | None) -> None:
-    """Let Ray join a cluster, or start one; it raises one of `_REFUSALS` where it would not."""
+    """Let Ray join a cluster, or start one; it raises one of `_refusals()` where it would not."""
     import ray
 
     where = {"address": address} if address else {"include_dashboard": False}
@@ -212,8 +211,15 @@ def _main() -> None:
     """Join a cluster and leave it; say in one line why not."""
     try:
         _init(sys.argv[1])
-    except _REFUSALS as error:
+    except _refusals() as error:
         sys.exit(_in_short(str(error)))
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return what Ray raises where it would not have us; `AuthenticationError` is a `RayError`, and new."""
+    from ray.exceptions import RayError
+
+    return RuntimeError, ConnectionError, ValueError, RayError
 
 
 def _in_short(said: str) -> str:
@@ -224,6 +230,11 @@ def _in_short(said: str) -> str:
         return f"it runs {theirs}, this machine {ours}: install the same on all nodes"
     if "Could not find any running Ray instance" in said:
         return "none runs on this machine: start one with `ray start --head`, or leave out --address"
+    if "Failed to connect to Ray cluster" in said or "authentication" in said.lower():
+        return (
+            "it answers, but lets nobody in from here; if it asks for a token, set RAY_AUTH_MODE=token and put "
+            "its token into ~/.ray/auth_token"
+        )
     return " ".join(said.split())
 
 
