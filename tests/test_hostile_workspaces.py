@@ -122,6 +122,17 @@ def test_commands_on_many_damaged_files_end_in_a_result_or_one_line(folder: Path
         damage_and_run(folder, run, name, number)
 
 
+def test_a_selection_whose_names_are_not_the_caches_is_one_line(folder: Path, run: Run) -> None:
+    file = folder / "selection.json"
+    document = json.loads(file.read_text())
+    for row in document["rows"]:
+        row["name"] += "x"
+    file.write_text(json.dumps(document))
+    status, _, err = run("train", "--cached", "-C", folder)
+    chosen = ", ".join(row["name"] for row in document["rows"] if row["selected"])
+    assert (status, err) == (1, f"Error: {chosen}: called otherwise in the cache; run `vqa select` again\n")
+
+
 def test_links_in_place_of_what_is_written_are_replaced_not_followed(folder: Path, run: Run) -> None:
     canary = folder.parents[1] / "outside" / "canary"
     (folder / "results").mkdir()

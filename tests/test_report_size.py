@@ -38,7 +38,7 @@ def write_results(results, ids, mos):
         "top_k": 0,
         "left_out": {},
         "interval": {"coverage": 0.9, "covered": 0.9},
-        "methods": {name: {"title": name} for name in METHODS},
+        "methods": {name: {"title": name, "splits": SPLITS} for name in METHODS},
     }
     (results / "evaluation.json").write_text(json.dumps(summary))
 

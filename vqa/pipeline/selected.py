@@ -92,12 +92,15 @@ def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[
 
     Raises:
         CacheMissError: one is no longer in the cache.
-        WorkspaceError: one has a new generation by now.
+        WorkspaceError: one has a new generation by now, or is called otherwise.
     """
     stored = {candidate.record.fingerprint: candidate for candidate in store.candidates()}
     gone = [row.name for row in chosen if row.fingerprint not in stored]
     if gone:
         raise CacheMissError(f"{', '.join(gone)}: selected, but not in the cache; run {filling_command(gone)}")
+    other = [row.name for row in chosen if row.name != stored[row.fingerprint].record.name]
+    if other:
+        raise WorkspaceError(f"{', '.join(other)}: called otherwise in the cache; run `vqa select` again")
     newest: dict[str, int] = {}
     for candidate in stored.values():
         newest[candidate.record.name] = max(newest.get(candidate.record.name, 0), candidate.record.generation)
