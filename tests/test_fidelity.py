@@ -51,7 +51,9 @@ def libraries_own(entry: Candidate) -> torch.Tensor:
     return torch.stack([transform(Image.fromarray(frame)) for frame in frames()])
 
 
-@pytest.mark.parametrize("text", IMAGE_MODELS)
+@pytest.mark.parametrize(
+    "text", [pytest.param(spec, marks=pytest.mark.slow if "vgg16" in spec else ()) for spec in IMAGE_MODELS]
+)
 def test_features_are_those_of_the_librarys_own_transform(text: str) -> None:
     entry = candidate(text)
     network = load_network(entry)

@@ -126,24 +126,23 @@ def test_each_video_has_the_whole_cpu_time_again() -> None:
 
 
 @ON_LINUX
-@pytest.mark.parametrize("seconds", [1e6, 1e300])
-def test_a_limit_no_clock_can_count_is_a_very_long_one(seconds: float) -> None:
+def test_a_limit_no_clock_can_count_is_a_very_long_one() -> None:
     done = in_a_process(
-        f"worker.limit_video(worker.WorkerLimits(1, video_seconds={seconds}))\n"
-        "print(resource.getrlimit(resource.RLIMIT_CPU)[0] >= 2 * 10**6)"
+        "for seconds in (1e300, 1e6):\n    worker.limit_video(worker.WorkerLimits(1, video_seconds=seconds))\n"
+        "    print(resource.getrlimit(resource.RLIMIT_CPU)[0] >= 2 * 10**6)"
     )
-    assert done.stdout == "True\n"
+    assert (done.stdout, done.stderr) == ("True\nTrue\n", "")
 
 
 @ON_LINUX
-@pytest.mark.parametrize("gigabytes", [2.0**33, 1e308])
-def test_more_memory_than_the_system_can_count_is_very_much(gigabytes: float) -> None:
-    limit = engine_options(ExtractSettings(worker_memory=gigabytes), ()).worker_bytes
+def test_more_memory_than_the_system_can_count_is_very_much() -> None:
+    settings = [ExtractSettings(worker_memory=gigabytes) for gigabytes in (1e308, 2.0**33)]
+    limits = [1 << 80, *(engine_options(each, ()).worker_bytes for each in settings)]
     done = in_a_process(
-        f"for extra in (1 << 80, {limit}):\n    worker.limit_memory(extra)\n"
+        f"for extra in {limits}:\n    worker.limit_memory(extra)\n"
         "    print(resource.getrlimit(resource.RLIMIT_DATA)[0] >= 1 << 60)"
     )
-    assert (done.stdout, done.stderr) == ("True\nTrue\n", "")
+    assert (done.stdout, done.stderr) == ("True\n" * 3, "")
 
 
 def test_what_dies_of_its_cpu_time_is_told_as_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
