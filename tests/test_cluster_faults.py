@@ -145,7 +145,7 @@ def test_a_node_that_joins_works_and_a_node_and_an_extractor_that_go_are_done_wi
     assert (status, told) == (0, [])
     assert '"failures": []' in out
     harmed.assert_whole(run)
-    assert len({process for _, _, process in harmed.puts()}) >= 3
+    assert len({process for _, _, process in harmed.puts()}) in (3, 4)  # the extractor that took the dead one's place
 
 
 @pytest.mark.slow

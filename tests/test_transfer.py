@@ -102,7 +102,7 @@ def _has_a_number(values):
 
 
 @pytest.mark.parametrize("suffix", ["npz", "mat", "csv"])
-@settings(max_examples=10)  # a process reads each .mat file
+@settings(max_examples=25)
 @given(hnp.arrays(np.float32, (3, 2), elements=st.floats(width=32, allow_infinity=False)).filter(_has_a_number))
 def test_what_is_written_is_read_back_bit_for_bit(tmp_path_factory, suffix, values):
     file = tmp_path_factory.mktemp("t") / f"t.{suffix}"
