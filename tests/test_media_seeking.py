@@ -15,7 +15,7 @@ import pytest
 from media import GREYS, grey_frames, remux, textured_frames, write_video
 from numpy.typing import NDArray
 
-import vqa.extract.timeline
+import vqa.extract.packet_times
 import vqa.extract.video
 from vqa.errors import VideoError
 from vqa.extract.video import Timeline, _runs, decode_frames, read_timeline
@@ -189,8 +189,8 @@ def test_reading_times_keeps_no_packets(tmp_path: Path) -> None:
 
 def test_a_stream_of_too_many_frames_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "m.mp4", grey_frames())
-    monkeypatch.setattr(vqa.extract.timeline, "MAX_FRAMES", len(GREYS))
+    monkeypatch.setattr(vqa.extract.packet_times, "MAX_FRAMES", len(GREYS))
     assert len(read_timeline(path).pts) == 24
-    monkeypatch.setattr(vqa.extract.timeline, "MAX_FRAMES", len(GREYS) - 1)
+    monkeypatch.setattr(vqa.extract.packet_times, "MAX_FRAMES", len(GREYS) - 1)
     with pytest.raises(VideoError, match="more than 23 frames; cut it into parts"):
         read_timeline(path)

@@ -14,8 +14,8 @@ from vqa.errors import VideoError
 from vqa.extract.decode_worker import WorkerLimits, _Worker, decode_into
 from vqa.extract.duration import read_extent
 from vqa.extract.items import bytes_needed
+from vqa.extract.packets import decode_packets
 from vqa.extract.slots import Slot
-from vqa.extract.timeline import with_times
 from vqa.extract.video import Passage, decode_frames, read_timeline
 from vqa.pipeline import Scorer
 from vqa.pipeline.gathering import LoadedBundle, Wanted
@@ -32,16 +32,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The time of every frame that is decoded in this process on a way from the start."""
-    times: list[int] = []
+    """The packet of every frame that is decoded in this process on a way from the start."""
+    numbers: list[int] = []
 
-    def note(frames: Iterable[object]) -> Iterator[tuple[int, object]]:
-        for pts, frame in with_times(frames):  # type: ignore[arg-type]
-            times.append(pts)
-            yield pts, frame
+    def note(packets: Iterable[object], stream: object) -> Iterator[tuple[int, object]]:
+        for number, frame in decode_packets(packets, stream):  # type: ignore[arg-type]
+            numbers.append(number)
+            yield number, frame
 
-    monkeypatch.setattr(vqa.extract.video, "with_times", note)
-    return times
+    monkeypatch.setattr(vqa.extract.video, "decode_packets", note)
+    return numbers
 
 
 def parts_of(

@@ -16,8 +16,8 @@ from vqa.extract.items import Span
 from vqa.extract.looking import DecodedVideo
 from vqa.extract.shared import Shared, attach
 from vqa.extract.spec import Candidate, NativeInput
-from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline, read_timeline
-from vqa.extract.video import Passage
+from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline
+from vqa.extract.video import Passage, read_timeline
 from vqa.files import Downloads
 from vqa.rlimits import limit_cpu, limit_files, limit_memory
 

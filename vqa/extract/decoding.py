@@ -13,9 +13,17 @@ from torch import nn
 
 from vqa.errors import VideoError
 from vqa.extract.items import Span, find_items
-from vqa.extract.looking import DecodedVideo, look_at, wanted_frames
+from vqa.extract.looking import Block, DecodedInput, DecodedVideo, look_at, wanted_frames
 from vqa.extract.spec import Candidate
-from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS, Passage, Timeline, decode_frames, read_timeline
+from vqa.extract.video import (
+    DEFAULT_MAX_PIXELS,
+    DEFAULT_MAX_SECONDS,
+    FalseTimelineError,
+    Passage,
+    Timeline,
+    decode_frames,
+    read_timeline,
+)
 from vqa.urls import Place
 
 
@@ -100,15 +108,25 @@ def decode_video(
     """
     started = time.perf_counter()
     stamp = checked_stamp(path, stamp)
+    passage = passage or Passage()
+    timeline = passage.timeline or timeline
     if timeline is None:
         timeline = read_timeline(path, max_pixels=max_pixels, max_seconds=max_seconds)
-    times, end = timeline.pts_seconds, timeline.end_seconds
-    items = [find_items(times, end, candidate, spans) for candidate in candidates]
-    union = wanted_frames(items)
-    frames = decode_frames(path, timeline, union, threads=threads, max_pixels=max_pixels, passage=passage)
-    blocks, inputs = look_at(frames, candidates, items, measures, buffer)
+
+    def look(timeline: Timeline) -> tuple[tuple[Block, ...], tuple[DecodedInput, ...], int]:
+        times, end = timeline.pts_seconds, timeline.end_seconds
+        items = [find_items(times, end, candidate, spans) for candidate in candidates]
+        union = wanted_frames(items)
+        frames = decode_frames(path, timeline, union, threads=threads, max_pixels=max_pixels, passage=passage)
+        return *look_at(frames, candidates, items, measures, buffer), len(union)
+
+    try:
+        blocks, inputs, looked = look(timeline)
+    except FalseTimelineError:
+        passage.timeline = read_timeline(path, max_pixels=max_pixels, max_seconds=max_seconds, decoded=True)
+        blocks, inputs, looked = look(passage.timeline)
     checked_stamp(path, stamp)
-    return DecodedVideo(blocks, inputs, len(union), time.perf_counter() - started)
+    return DecodedVideo(blocks, inputs, looked, time.perf_counter() - started)
 
 
 def look_at_frames(

@@ -44,7 +44,7 @@ def read_extent(path: Path, *, max_pixels: int, max_seconds: float, memory_bytes
 
 
 def _main() -> None:
-    from vqa.extract.timeline import read_timeline
+    from vqa.extract.video import read_timeline
 
     path, max_pixels, max_seconds, memory_bytes, patience = sys.argv[1:]
     hold_reader(memory_bytes=int(memory_bytes), seconds=int(patience))

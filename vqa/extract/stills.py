@@ -19,8 +19,8 @@ from vqa.copies import local_copy
 from vqa.errors import StorageError, VideoError
 from vqa.extract.container import DEFAULT_MAX_PIXELS
 from vqa.extract.sampling import sample_frames
-from vqa.extract.timeline import DEFAULT_MAX_SECONDS, read_timeline
-from vqa.extract.video import decode_frames
+from vqa.extract.timeline import DEFAULT_MAX_SECONDS
+from vqa.extract.video import decode_frames, read_timeline
 from vqa.urls import Place
 
 LONGEST_SIDE = 320

@@ -1,49 +1,100 @@
-"""Probe and decode a video file: time from its packets, colour by its tags, rotation from its display matrix.
+"""Probe and decode a video file: when its frames are shown, and their pixels.
 
 Numbers in a file's header (duration, frame count) are hints and are not used: the timeline is read from the packets,
-which costs no decoding, and frames are then matched on their presentation time. The rules: docs/decoding.md.
+which costs no decoding, where they tell the truth, and frames are then matched on their presentation time. Else all of
+the video is decoded for its timeline, and frames are matched on their place in the decoder's output.
+The rules: docs/decoding.md.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, dropwhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError
-from vqa.extract.container import DEFAULT_MAX_PIXELS, Opened, from_av, opened
+from vqa.extract.container import DEFAULT_MAX_PIXELS, Opened, check_size, opened
+from vqa.extract.decoded_timeline import decode_timeline
+from vqa.extract.packet_times import PacketTimes
+from vqa.extract.packets import decode_packets, read_packets
 from vqa.extract.pixels import to_pixels
-from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline, read_timeline, with_times
+from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline
 
-__all__ = ["DEFAULT_MAX_PIXELS", "DEFAULT_MAX_SECONDS", "Passage", "Timeline", "decode_frames", "read_timeline"]
+if TYPE_CHECKING:
+    from vqa.extract.packets import Packet
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "DEFAULT_MAX_SECONDS",
+    "FalseTimelineError",
+    "Passage",
+    "Timeline",
+    "decode_frames",
+    "read_timeline",
+]
 
 # A jump to a key frame pays from about so many skipped frames on.
 _WORTH_A_JUMP = 12
+
+
+class FalseTimelineError(VideoError):
+    """A timeline that was read from packets is not that of the decoded frames: read it again, `decoded=True`."""
 
 
 @dataclass(eq=False)
 class Passage:
     """Where decoding of a video from its start was left, so that it may go on there: its decoder stays open."""
 
+    timeline: Timeline | None = None
+    """Of the decoded frames, where that of the packets was found to be false."""
     _frames: Iterator[tuple[int, av.VideoFrame]] | None = None
-    """Those to come, with their times."""
-    _reached: int = 0
-    """The latest time among the frames that are gone, in ticks."""
+    """Those to come, with their indices."""
+    _reached: int = -1
+    """The index of the last frame that is gone."""
 
-    def take(self, pts: int) -> Iterator[tuple[int, av.VideoFrame]] | None:
-        """Return the frames to come, if that of time `pts` is still among them; the passage is empty then."""
+    def take(self, index: int) -> Iterator[tuple[int, av.VideoFrame]] | None:
+        """Return the frames to come, if one is still among them; the passage is empty then."""
         frames, self._frames = self._frames, None
-        return frames if self._reached < pts else None
+        return frames if self._reached < index else None
 
     def leave(self, frames: Iterator[tuple[int, av.VideoFrame]], reached: int) -> None:
-        """Keep the frames to come; those up to a time in ticks are gone."""
+        """Keep the frames to come; those up to an index are gone."""
         self._frames, self._reached = frames, reached
+
+
+def read_timeline(
+    path: Path,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_seconds: float = DEFAULT_MAX_SECONDS,
+    decoded: bool = False,
+) -> Timeline:
+    """Read when each frame of a video is shown.
+
+    Args:
+        path: The video file.
+        max_pixels: A larger frame is refused.
+        max_seconds: A longer video is refused once its packets show it, whatever its header says.
+        decoded: Decode all of it for its times, even if nothing speaks against those of its packets.
+
+    Raises:
+        VideoError: no video stream, fewer than two frames, too many pixels or frames, too long, damaged or truncated.
+    """
+    with opened(path, max_pixels) as (container, stream):
+        check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
+        packets = PacketTimes(container, stream, max_seconds)
+        packets.read(read_packets(container, stream))
+    if packets.are_trusted and not decoded:
+        return packets.timeline()
+    with opened(path, max_pixels) as (container, stream):
+        return decode_timeline(container, stream, packets, max_seconds)
 
 
 def decode_frames(
@@ -69,7 +120,8 @@ def decode_frames(
         A frame's index, and its pixels: R'G'B', full range 0 to 255, shape (H, W, 3), upright.
 
     Raises:
-        VideoError: a wanted frame can't be decoded, is too large, or its colour is PQ or HLG.
+        FalseTimelineError: wanted frames don't come at their times: these are false, or the file is damaged.
+        VideoError: a wanted frame is damaged or too large, or its colour is PQ or HLG.
     """
     left = [int(index) for index in wanted]
     with contextlib.suppress(_LostError):
@@ -90,31 +142,58 @@ def _sequential(
     source: Opened, timeline: Timeline, left: Sequence[int], wanted: int, passage: Passage
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode from the start, or on, until all frames that are left of those wanted were there."""
-    index_of = {int(timeline.pts[index]): index for index in left}
-    frames = passage.take(int(timeline.pts[left[0]])) or _from_start(source)
-    reached = int(timeline.pts[0])
-    for pts, frame in frames:
-        reached = max(reached, pts)
-        index = index_of.pop(pts, None)
-        if index is None:
+    missing = set(left)
+    frames = passage.take(left[0]) or _from_start(source, timeline)
+    for index, frame in frames:
+        if index not in missing:
             continue
         if frame.is_corrupt:
             raise VideoError(f"the frame at {timeline.pts_seconds[index]:.2f} s is damaged; fetch the file again")
         yield index, frame
-        if not index_of:
-            passage.leave(frames, reached)
+        missing.remove(index)
+        if not missing:
+            passage.leave(frames, index)
             return
-    first = min(index_of.values())
-    raise VideoError(
-        f"{len(index_of)} of {wanted} frames can't be decoded, the first at {timeline.pts_seconds[first]:.2f} s; "
-        "the file is truncated or damaged: fetch it again"
+    raise FalseTimelineError(
+        f"{len(missing)} of {wanted} frames can't be decoded, the first at "
+        f"{timeline.pts_seconds[min(missing)]:.2f} s; the file is truncated or damaged: fetch it again"
     )
 
 
-def _from_start(source: Opened) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decode all frames, with their times."""
+def _from_start(source: Opened, timeline: Timeline) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decode the frames of a timeline from the start on; see `_frames_of`."""
     with source as (container, stream):
-        yield from with_times(from_av(container.decode(stream)))
+        yield from _frames_of(container, stream, timeline)
+
+
+def _frames_of(
+    container: av.container.InputContainer, stream: av.VideoStream, timeline: Timeline
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decode the frames of a timeline, each with its index, as far as they are the expected ones."""
+    frames = _decoded(read_packets(container, stream), stream)
+    if timeline.places is None:
+        first = int(timeline.pts[0])
+        yield from _expected(dropwhile(lambda frame: frame.pts is None or frame.pts < first, frames), timeline, 0)
+        return
+    index_of = {int(place): index for index, place in enumerate(timeline.places)}
+    yield from ((index_of[place], frame) for place, frame in enumerate(frames) if place in index_of)
+
+
+def _decoded(packets: Iterable[Packet], stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    return (frame for _, frame in decode_packets(packets, stream) if frame is not None)
+
+
+def _expected(frames: Iterable[av.VideoFrame], timeline: Timeline, begin: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Give frames their indices, from `begin` on, until one that should come does not."""
+    index, count = begin, len(timeline.pts)
+    for frame in frames:
+        if frame.pts is None or frame.pts > timeline.pts[index]:
+            return
+        if frame.pts == timeline.pts[index]:
+            yield index, frame
+            index += 1
+            if index == count:
+                return
 
 
 def _jumping(source: Opened, timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -126,12 +205,13 @@ def _jumping(source: Opened, timeline: Timeline, wanted: Sequence[int]) -> Itera
         try:
             for key, run in runs:
                 frames = (
-                    from_av(container.decode(stream)) if key is None else _from_key(container, stream, timeline, key)
+                    _frames_of(container, stream, timeline)
+                    if key is None
+                    else _from_key(container, stream, timeline, key)
                 )
                 for index in run:
-                    pts = timeline.pts[index]
-                    frame = next((frame for frame in frames if frame.pts is None or frame.pts >= pts), None)
-                    if frame is None or frame.pts != pts or frame.is_corrupt:
+                    frame = next((frame for found, frame in frames if found == index), None)
+                    if frame is None or frame.is_corrupt:
                         raise _LostError
                     yield index, frame
         except av.FFmpegError as error:
@@ -158,26 +238,25 @@ def _runs(keys: NDArray[np.intp], wanted: Sequence[int]) -> list[tuple[int | Non
 
 def _from_key(
     container: av.container.InputContainer, stream: av.VideoStream, timeline: Timeline, key: int
-) -> Iterator[av.VideoFrame]:
+) -> Iterator[tuple[int, av.VideoFrame]]:
     """Jump to a key frame and decode from it on; the first frame is it."""
-    pts, dts = int(timeline.pts[timeline.keys[key]]), int(timeline.key_dts[key])
-    begun = False
-    for packet in _packets_from(container, stream, pts, dts):
-        for frame in packet.decode():
-            if not begun and (frame.pts is None or frame.pts < pts):
-                continue  # shown before the key frame: may lack what it refers to
-            if not begun and (frame.pts != pts or not frame.key_frame):
-                raise _LostError
-            begun = True
-            yield frame
+    index, dts = int(timeline.keys[key]), int(timeline.key_dts[key])
+    pts = int(timeline.pts[index])
+    decoded = _decoded(_packets_from(container, stream, pts, dts), stream)
+    # What is shown before the key frame may lack what it refers to.
+    frames = dropwhile(lambda frame: frame.pts is None or frame.pts < pts, decoded)
+    first = next(frames, None)
+    if first is None or not first.key_frame:
+        raise _LostError
+    return _expected(chain([first], frames), timeline, index)
 
 
 def _packets_from(
     container: av.container.InputContainer, stream: av.VideoStream, pts: int, dts: int
-) -> Iterator[av.Packet[av.VideoStream]]:
+) -> Iterator[Packet]:
     for target in (pts, dts):  # a container is searched by the one or the other
         container.seek(target, stream=stream)
-        packets = from_av(container.demux(stream))
+        packets = read_packets(container, stream)
         for packet in packets:
             if packet.pts == pts and packet.is_keyframe:
                 return chain([packet], packets)

@@ -1,0 +1,185 @@
+"""The timeline of a stream whose packets can't be trusted: all of it is decoded once for the times of its frames."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from vqa.errors import VideoError
+from vqa.extract.frame_times import ABSENT, FrameTimes, arrange_times
+from vqa.extract.packet_times import PacketTimes
+from vqa.extract.packets import decode_packets, read_packets
+from vqa.extract.timeline import LengthLimit, Timeline, require_two
+
+_WAITING_DECODERS = {"h264", "hevc"}
+"""These show nothing before the first picture that needs nothing before it, key frame or not."""
+_LONG_STEP = 1.5
+"""Where data is lost the next picture is later by so many of the usual distances, at least."""
+
+
+class DecodedFrames:
+    """What a decoder gave: 27 bytes for each frame."""
+
+    def __init__(self) -> None:
+        self._pts, self._durations, self._numbers = array("q"), array("q"), array("q")
+        self._keys, self._corrupt = array("b"), array("b")
+        self.errors: list[int] = []
+        """Numbers of packets that it could not read."""
+
+    def read(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+        """Decode a stream."""
+        for number, frame in decode_packets(read_packets(container, stream), stream):
+            if frame is None:
+                self.errors.append(number)
+                continue
+            self._pts.append(ABSENT if frame.pts is None else frame.pts)
+            self._durations.append(frame.duration or 0)
+            self._numbers.append(-1 if number is None else number)
+            self._keys.append(frame.key_frame)
+            self._corrupt.append(frame.is_corrupt)
+
+    @property
+    def pts(self) -> NDArray[np.int64]:
+        """Their times, `ABSENT` where they have none, shape (N,)."""
+        return np.frombuffer(self._pts, np.int64)
+
+    @property
+    def durations(self) -> NDArray[np.int64]:
+        """Shape (N,), 0 where it is not known."""
+        return np.frombuffer(self._durations, np.int64)
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Of the packet that each comes from, -1 where that is not known; shape (N,)."""
+        return np.frombuffer(self._numbers, np.int64)
+
+    @property
+    def keys(self) -> NDArray[np.bool_]:
+        """Which of them refer to no other, shape (N,)."""
+        return np.frombuffer(self._keys, np.bool_)
+
+    @property
+    def corrupt(self) -> NDArray[np.bool_]:
+        """Which of them are damaged, shape (N,)."""
+        return np.frombuffer(self._corrupt, np.bool_)
+
+
+def decode_timeline(
+    container: av.container.InputContainer, stream: av.VideoStream, packets: PacketTimes, max_seconds: float
+) -> Timeline:
+    """Decode a stream for the times of its frames.
+
+    Args:
+        container: Freshly opened.
+        stream: Of it.
+        packets: What its packets say.
+        max_seconds: What lasts longer is refused.
+
+    Raises:
+        VideoError: no frame can be decoded, the stream is damaged, or its parts can't be put together.
+    """
+    frames = DecodedFrames()
+    frames.read(container, stream)
+    if len(frames.pts) == 0:
+        raise VideoError(
+            f"none of its {packets.count} pictures can be decoded; the file is truncated or damaged: fetch it again"
+        )
+    clock = replace(packets.clock, paired=packets.shown >= 1.5 * len(frames.pts))
+    kept = np.flatnonzero(_clean(frames, packets))
+    require_two(len(kept))
+    parts = kept[arrange_times(frames.pts[kept], frames.durations[kept], clock).parts]
+    kept = _without_loose_starts(kept, parts, frames)
+    times = arrange_times(frames.pts[kept], frames.durations[kept], clock)
+    _refuse_damage(frames, packets, kept, times)
+    require_two(len(kept))
+    LengthLimit(times.time_base, max_seconds).check_whole(times.end)
+    before = np.setdiff1d(np.arange(max(0, frames.numbers[kept].min())), np.array(packets.hidden)).size
+    return Timeline(
+        times.pts,
+        times.end,
+        times.time_base,
+        np.empty(0, np.intp),
+        np.empty(0, np.int64),
+        places=kept,
+        source=times.source,
+        dropped=before + len(frames.pts) - len(kept),
+        unreadable=int(frames.corrupt[kept].sum()) + len(frames.errors),
+    )
+
+
+def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:
+    """Tell which frames refer to nothing that came before the stream's start, and are no picture cut off at its end."""
+    count = len(frames.pts)
+    if packets.codec in _WAITING_DECODERS:
+        begun = np.flatnonzero(frames.numbers == packets.keys[0]) if packets.keys else np.empty(0, np.intp)
+    else:
+        begun = np.flatnonzero(frames.keys)
+        if not len(begun):
+            raise VideoError("it has no key frame: each of its pictures refers to others; fetch the whole file")
+    first = int(begun[0]) if len(begun) else 0
+    clean = np.arange(count) >= first
+    if packets.starts_clean and frames.numbers[first] == packets.keys[0]:
+        clean |= frames.numbers > packets.keys[0]
+    if packets.last_may_be_cut:
+        clean &= frames.numbers < packets.count  # which leaves out the last
+    sound = np.flatnonzero(clean & ~frames.corrupt)
+    return clean & (np.arange(count) >= (sound[0] if len(sound) else count))
+
+
+def _without_loose_starts(kept: NDArray[np.intp], parts: NDArray[np.intp], frames: DecodedFrames) -> NDArray[np.intp]:
+    """Leave out what a joined part shows before its first key frame: it refers to what was cut off."""
+    keys = kept[frames.keys[kept]]
+    loose = np.zeros(len(frames.pts), np.bool_)
+    ends = np.append(parts[1:], len(frames.pts))
+    for begin, end in zip(parts[1:].tolist(), ends[1:].tolist(), strict=True):
+        place = np.searchsorted(keys, begin)
+        if place == len(keys) or keys[place] >= end:
+            raise VideoError(
+                "it was joined of parts of which one has no key frame: its pictures refer to others; join it anew"
+            )
+        loose[begin : keys[place]] = True
+    return kept[~loose[kept]]
+
+
+def _refuse_damage(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np.intp], times: FrameTimes) -> None:
+    """Refuse a stream of which the decoder could not read a picture, or has lost one.
+
+    FFmpeg's doubts of a packet alone are no damage: where segments were joined, counters begin anew.
+
+    Raises:
+        VideoError: it is damaged, or its parts can't be put together.
+    """
+    numbers = frames.numbers[kept]
+    if packets.hides_after_restart and len(times.parts) > 1:
+        raise VideoError(
+            "its times begin anew amid the file, and its edit list hides what follows; cut it into the parts it was "
+            "joined of"
+        )
+    begins = np.minimum.accumulate(numbers[::-1])[::-1][times.parts]
+    ends = np.append(np.maximum.accumulate(numbers)[times.parts[1:] - 1], 1 << 62)
+    lost = sum(bool(((begins < number) & (number <= ends)).any()) for number in frames.errors)
+    if lost:
+        raise VideoError(f"the file is truncated or damaged: {lost} of its pictures can't be decoded; fetch it again")
+    if not _is_whole_around(frames, packets, kept, times):
+        raise VideoError("the file is truncated or damaged: a packet is cut off; fetch it again")
+
+
+def _is_whole_around(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np.intp], times: FrameTimes) -> bool:
+    """Tell whether nothing is lost around the packets that FFmpeg has doubts of."""
+    numbers, after = frames.numbers[kept], np.diff(times.pts)
+    usual = float(np.median(after))
+    keys = set(packets.keys)
+    for number in packets.corrupt:
+        place = np.flatnonzero(numbers == number)
+        if number < numbers.min():
+            continue
+        if number == numbers.max() or not len(place) or frames.corrupt[kept[place[0]]]:
+            return False
+        around = after[max(0, place[0] - 1) : place[0] + 1]
+        if number + 1 not in keys and (packets.codec == "hevc" or (around > _LONG_STEP * usual).any()):
+            return False
+    return True

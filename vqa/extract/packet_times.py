@@ -1,0 +1,157 @@
+"""Times read from packets, which costs no decoding, and what speaks against them; docs/decoding.md has the rules."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.format import Flags
+
+from vqa.errors import VideoError
+from vqa.extract.frame_times import ABSENT, GAP_SECONDS, Clock
+from vqa.extract.packets import is_clean_start, is_hidden
+from vqa.extract.timeline import LengthLimit, Timeline, require_two
+
+if TYPE_CHECKING:
+    from vqa.extract.packets import Packet
+
+MAX_FRAMES = 1 << 24
+"""77 hours at 60 frames per second; a bound on memory, since the time of each frame is kept."""
+
+_CUT_ANYWHERE = {"mpegts", "mpeg"}  # they may end amid a picture
+
+# Where what is shown after a key frame needs nothing before it; with H.264 that is so for IDR pictures alone.
+_JUMPING_CODECS = {"h264", "hevc", "vp8", "vp9", "av1"}
+_PROGRESSIVE = 1
+_USUAL_RATE = Fraction(25)
+_MOST_RATE = 12_000
+
+
+class PacketTimes:
+    """What packets tell: 8 bytes for each and 16 for a key frame, whatever it weighs."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, max_seconds: float) -> None:
+        assert stream.time_base is not None
+        context = stream.codec_context
+        self.codec, self._container = context.codec.canonical_name, container.format.name
+        self.clock = Clock(
+            stream.time_base, _nominal_rate(stream), may_restart=bool(container.format.flags & int(Flags.ts_discont.value))
+        )
+        self.last_may_be_cut = self.codec == "hevc" and self._container in _CUT_ANYWHERE
+        """Whether the decoder would not say so."""
+        # AVI has no presentation times: those of B-frames are guessed, and guessed anew after a jump.
+        self._jumping = (self.codec in _JUMPING_CODECS and self._container != "avi") or context.codec.intra_only
+        self._reorders = context.has_b_frames and not context.codec.intra_only
+        self._may_be_fields = self.codec == "h264" and context.field_order != _PROGRESSIVE
+        self._length = LengthLimit(stream.time_base, max_seconds)
+
+        self.hidden, self.corrupt, self.keys = array("q"), array("q"), array("q")
+        """Numbers of packets that show no frame of their own; that FFmpeg has doubts of; of key frames."""
+        self.count = 0
+        self.starts_clean = False
+        """Whether nothing that is shown before the first key frame, but coded after it, needs what came before it."""
+        self.restarts = False
+        """Whether decoding times fall, or jump ahead: parts that were joined."""
+        self.hides_after_restart = False
+        """Whether an edit list, which knows of the first part alone, leaves out what comes behind it."""
+        self._pts, self._key_pts, self._key_dts = array("q"), array("q"), array("q")
+        self._start: int | None = None
+        self._last = (ABSENT, 0)
+        self._last_dts: int | None = None
+        self._last_position: int | None = None
+        self._ascending, self._timed = True, True
+
+    def read(self, packets: Iterator[Packet]) -> None:
+        """Take all packets."""
+        for packet in _all_but_the_last(packets) if self.last_may_be_cut else packets:
+            if len(self._pts) >= MAX_FRAMES:
+                raise VideoError(f"it has more than {MAX_FRAMES} frames; cut it into parts")
+            self._note(packet)
+            self.count += 1
+
+    def _note(self, packet: Packet) -> None:
+        self._note_restart(packet)
+        if packet.is_corrupt:
+            self.corrupt.append(self.count)
+        clean = packet.is_keyframe and is_clean_start(packet, self.codec)
+        if packet.is_keyframe:
+            if not self.keys:
+                del self._pts[:]  # what was read before it can't be decoded
+                self.starts_clean, self._start = clean, packet.pts
+            self.keys.append(self.count)
+        if packet.is_discard or is_hidden(packet, self.codec):
+            self.hides_after_restart |= packet.is_discard and self.restarts
+            self.hidden.append(self.count)
+        elif packet.pts is None:
+            self._timed = False
+        else:
+            self._add(packet.pts, packet.duration or 0)
+            if self._jumping and packet.dts is not None and packet.is_keyframe and (clean or self.codec == "hevc"):
+                self._key_pts.append(packet.pts)
+                self._key_dts.append(packet.dts)
+
+    def _add(self, pts: int, duration: int) -> None:
+        self._length.check(pts)
+        self._ascending &= not self._pts or pts > self._last[0]
+        self._last = max(self._last, (pts, duration))
+        self._pts.append(pts)
+
+    def _note_restart(self, packet: Packet) -> None:
+        """Notice decoding times that fall, but where an edit list shows a part once more, or that jump ahead."""
+        dts, last = packet.dts, self._last_dts
+        if dts is not None and last is not None:
+            again = packet.pos is not None and self._last_position is not None and packet.pos < self._last_position
+            jumps = self.clock.may_restart and (dts - last) * self.clock.time_base > GAP_SECONDS
+            if jumps or (dts < last and not again):
+                self.restarts = True
+                self._length.begin_anew()
+        self._last_dts = last if dts is None else dts
+        self._last_position = packet.pos
+
+    @property
+    def shown(self) -> int:
+        """How many packets should show a picture, or a field of one."""
+        return self.count - len(self.hidden)
+
+    @property
+    def are_trusted(self) -> bool:
+        """Whether nothing speaks against the packets' times."""
+        if not self._timed or self.restarts or self.corrupt or self._may_be_fields or not self.keys:
+            return False
+        if self.codec == "h264" and not self.starts_clean:
+            return False  # its decoder may show nothing for a while yet
+        if self._reorders and (self._ascending or self._container == "avi"):
+            return False  # times in storage order
+        pts = np.sort(np.frombuffer(self._pts, np.int64))
+        return bool((pts[1:] != pts[:-1]).all())
+
+    def timeline(self) -> Timeline:
+        """Sort frames by time; a last frame of unknown duration gets the median distance of the others."""
+        pts, key_pts = np.frombuffer(self._pts, np.int64), np.frombuffer(self._key_pts, np.int64)
+        pts.sort()
+        read = len(pts)
+        if self._start is not None and not self.starts_clean:
+            pts = pts[np.searchsorted(pts, self._start) :]
+        require_two(len(pts))
+        order = np.argsort(key_pts)
+        keys, key_dts = np.searchsorted(pts, key_pts[order]), np.frombuffer(self._key_dts, np.int64)[order]
+        end = int(pts[-1]) + (max(self._last[1], 0) or int(np.median(np.diff(pts))))
+        self._length.check_whole(end - int(pts[0]))
+        dropped = self.keys[0] + read - len(pts)
+        return Timeline(pts, end, self.clock.time_base, keys, key_dts, dropped=dropped)
+
+
+def _all_but_the_last(packets: Iterator[Packet]) -> Iterator[Packet]:
+    for packet, _ in pairwise(packets):
+        yield packet
+
+
+def _nominal_rate(stream: av.VideoStream) -> Fraction:
+    """Return the frame rate that the stream claims; FFmpeg's usual one where it claims none, or nonsense."""
+    rates = (stream.guessed_rate, stream.average_rate)
+    return next((rate for rate in rates if rate and 0 < rate <= _MOST_RATE), _USUAL_RATE)

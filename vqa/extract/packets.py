@@ -1,0 +1,93 @@
+"""Packets of a stream and what its decoder makes of them, in storage order; what a packet says of itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import av
+
+from vqa.errors import VideoError
+
+if TYPE_CHECKING:
+    Packet = av.Packet[av.VideoStream]
+
+
+def read_packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Packet]:
+    """Yield the packets of a stream that hold something, in storage order.
+
+    PyAV knows no stream that comes up on the way, as in FLV: it stumbles over such a one when all packets are read.
+    """
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, IndexError):
+            return
+        if packet.size:
+            yield packet
+
+
+def decode_packets(packets: Iterable[Packet], stream: av.VideoStream) -> Iterator[tuple[int, av.VideoFrame | None]]:
+    """Decode packets, and what the decoder still holds at their end.
+
+    Yields:
+        Frames in the order of the decoder's output, each with the number of the packet it comes from, counted from 0;
+        -1 where the decoder does not tell. None in place of a frame for a packet that the decoder can't read.
+
+    Raises:
+        av.FFmpegError: it can read none of them.
+    """
+    stream.codec_context.copy_opaque = True
+    first_error, begun = None, False
+    for number, packet in enumerate(chain(packets, [None])):
+        if packet is not None:
+            packet.opaque = number
+        try:
+            frames = stream.decode(packet)
+        except (av.error.InvalidDataError, av.error.EOFError) as error:
+            first_error = first_error or error
+            yield number, None
+            continue
+        for frame in frames:
+            begun = True
+            yield frame.opaque if isinstance(frame.opaque, int) else -1, frame
+    if first_error is not None and not begun:
+        raise first_error
+
+
+def is_hidden(packet: Packet, codec: str) -> bool:
+    """Tell whether a packet is a reference that is never shown: VP8's show_frame bit (RFC 6386, section 9.1)."""
+    return codec == "vp8" and not bytes(memoryview(packet)[:1])[0] & 0x10
+
+
+def is_clean_start(packet: Packet, codec: str) -> bool:
+    """Tell whether even the frames shown before a key frame, but coded after it, need nothing from before it."""
+    if codec in {"mpeg1video", "mpeg2video"}:
+        header = re.search(rb"\x00\x00\x01\xb8...(.)", bytes(packet), re.DOTALL)
+        return header is not None and bool(header[1][0] & 0x40)  # closed_gop
+    if codec == "h264":
+        return next((kind == 5 for kind in map(0x1F.__and__, _nal_heads(packet)) if 1 <= kind <= 5), False)
+    if codec == "hevc":
+        return next(
+            (kind in {19, 20} for kind in (head >> 1 & 0x3F for head in _nal_heads(packet)) if kind < 32), False
+        )
+    return codec in {"vp8", "vp9", "av1"} or packet.stream.codec_context.codec.intra_only
+
+
+def _nal_heads(packet: Packet) -> Iterator[int]:
+    """Yield the first byte of each NAL unit: ITU-T H.264 and H.265 annex B, or with lengths (ISO/IEC 14496-15)."""
+    data, setup = bytes(packet), packet.stream.codec_context.extradata or b""
+    if not setup.startswith(b"\1"):
+        yield from (start[1][0] for start in re.finditer(rb"\x00\x00\x01(.)", data, re.DOTALL))
+        return
+    place = 21 if packet.stream.codec_context.name == "hevc" else 4
+    if len(setup) <= place:
+        raise VideoError("its codec's header is cut off; fetch the file again")
+    size = (setup[place] & 3) + 1
+    at = 0
+    while at + size < len(data):
+        yield data[at + size]
+        at += size + int.from_bytes(data[at : at + size], "big")
