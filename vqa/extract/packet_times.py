@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-from av.format import Flags
 
 from vqa.errors import VideoError
 from vqa.extract.frame_times import ABSENT, GAP_SECONDS, Clock
-from vqa.extract.packets import is_clean_start, is_hidden
+from vqa.extract.packets import CODECS_WITH_PICTURE_TYPES, is_clean_start, is_hidden, shows_late
+from vqa.extract.stream_end import ends_whole
 from vqa.extract.timeline import LengthLimit, Timeline, require_two
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _CUT_ANYWHERE = {"mpegts", "mpeg"}  # they may end amid a picture
 # Where what is shown after a key frame needs nothing before it; with H.264 that is so for IDR pictures alone.
 _JUMPING_CODECS = {"h264", "hevc", "vp8", "vp9", "av1"}
 _PROGRESSIVE = 1
+_MAY_RESTART = 0x200  # AVFMT_TS_DISCONT
 _USUAL_RATE = Fraction(25)
 _MOST_RATE = 12_000
 
@@ -40,13 +43,20 @@ class PacketTimes:
         context = stream.codec_context
         self.codec, self._container = context.codec.canonical_name, container.format.name
         self.clock = Clock(
-            stream.time_base, _nominal_rate(stream), may_restart=bool(container.format.flags & int(Flags.ts_discont.value))
+            stream.time_base,
+            _nominal_rate(stream),
+            may_restart=bool(container.format.flags & _MAY_RESTART),
         )
-        self.last_may_be_cut = self.codec == "hevc" and self._container in _CUT_ANYWHERE
+        self.last_may_be_cut = (
+            self.codec == "hevc"
+            and self._container in _CUT_ANYWHERE
+            and not ends_whole(Path(container.name), stream.id if self._container == "mpegts" else None)
+        )
         """Whether the decoder would not say so."""
         # AVI has no presentation times: those of B-frames are guessed, and guessed anew after a jump.
         self._jumping = (self.codec in _JUMPING_CODECS and self._container != "avi") or context.codec.intra_only
-        self._reorders = context.has_b_frames and not context.codec.intra_only
+        self._tells_types = self.codec in CODECS_WITH_PICTURE_TYPES
+        self._reorders = context.has_b_frames and not context.codec.intra_only and not self._tells_types
         self._may_be_fields = self.codec == "h264" and context.field_order != _PROGRESSIVE
         self._length = LengthLimit(stream.time_base, max_seconds)
 
@@ -61,57 +71,69 @@ class PacketTimes:
         """Whether an edit list, which knows of the first part alone, leaves out what comes behind it."""
         self._pts, self._key_pts, self._key_dts = array("q"), array("q"), array("q")
         self._start: int | None = None
-        self._last = (ABSENT, 0)
-        self._last_dts: int | None = None
-        self._last_position: int | None = None
         self._ascending, self._timed = True, True
+        self._last, self._last_duration = ABSENT, 0
+        """The latest of all times, and how long its frame is shown."""
 
     def read(self, packets: Iterator[Packet]) -> None:
-        """Take all packets."""
+        """Take all packets; the loop is what reading a sound video costs, so most of it is left to rarer cases."""
+        plain = self.codec != "vp8" and not self._tells_types
+        gap = GAP_SECONDS / float(self.clock.time_base) if self.clock.may_restart else math.inf
+        last_dts: int | None = None
+        last_position: int | None = None
         for packet in _all_but_the_last(packets) if self.last_may_be_cut else packets:
-            if len(self._pts) >= MAX_FRAMES:
-                raise VideoError(f"it has more than {MAX_FRAMES} frames; cut it into parts")
-            self._note(packet)
+            pts, dts, position = packet.pts, packet.dts, packet.pos
+            if dts is not None:
+                if last_dts is not None and not last_dts <= dts <= last_dts + gap:
+                    # An edit list that shows a part once more goes back in the file, too.
+                    self._note_restart(again=dts < last_dts and (position or 0) < (last_position or 0))
+                last_dts = dts
+            last_position = position
+            if packet.is_keyframe:
+                self._note_key(packet)
+            if (plain and pts is not None and not packet.is_discard and not packet.is_corrupt) or self._shows(packet):
+                assert pts is not None
+                self._length.check(pts)
+                if pts > self._last:
+                    self._last, self._last_duration = pts, packet.duration or 0
+                else:
+                    self._ascending = False
+                self._pts.append(pts)
             self.count += 1
+            if self.count > MAX_FRAMES:
+                raise VideoError(f"it has more than {MAX_FRAMES} frames; cut it into parts")
 
-    def _note(self, packet: Packet) -> None:
-        self._note_restart(packet)
+    def _note_restart(self, *, again: bool) -> None:
+        if not again:
+            self.restarts = True
+            self._length.begin_anew()
+
+    def _note_key(self, packet: Packet) -> None:
+        clean = is_clean_start(packet, self.codec)
+        if not self.keys:
+            del self._pts[:]  # what was read before it can't be decoded
+            self._ascending, self._last = True, ABSENT
+            self.starts_clean, self._start = clean, packet.pts
+        self.keys.append(self.count)
+        pts, dts = packet.pts, packet.dts
+        if pts is None or dts is None or packet.is_discard or not (clean or self.codec == "hevc"):
+            return
+        if self._jumping:
+            self._key_pts.append(pts)
+            self._key_dts.append(dts)
+
+    def _shows(self, packet: Packet) -> bool:
+        """Note what speaks against a packet; return whether it shows a frame, and says when."""
+        if self._tells_types and not self._reorders:
+            self._reorders = shows_late(packet, self.codec)
         if packet.is_corrupt:
             self.corrupt.append(self.count)
-        clean = packet.is_keyframe and is_clean_start(packet, self.codec)
-        if packet.is_keyframe:
-            if not self.keys:
-                del self._pts[:]  # what was read before it can't be decoded
-                self.starts_clean, self._start = clean, packet.pts
-            self.keys.append(self.count)
         if packet.is_discard or is_hidden(packet, self.codec):
             self.hides_after_restart |= packet.is_discard and self.restarts
             self.hidden.append(self.count)
-        elif packet.pts is None:
-            self._timed = False
-        else:
-            self._add(packet.pts, packet.duration or 0)
-            if self._jumping and packet.dts is not None and packet.is_keyframe and (clean or self.codec == "hevc"):
-                self._key_pts.append(packet.pts)
-                self._key_dts.append(packet.dts)
-
-    def _add(self, pts: int, duration: int) -> None:
-        self._length.check(pts)
-        self._ascending &= not self._pts or pts > self._last[0]
-        self._last = max(self._last, (pts, duration))
-        self._pts.append(pts)
-
-    def _note_restart(self, packet: Packet) -> None:
-        """Notice decoding times that fall, but where an edit list shows a part once more, or that jump ahead."""
-        dts, last = packet.dts, self._last_dts
-        if dts is not None and last is not None:
-            again = packet.pos is not None and self._last_position is not None and packet.pos < self._last_position
-            jumps = self.clock.may_restart and (dts - last) * self.clock.time_base > GAP_SECONDS
-            if jumps or (dts < last and not again):
-                self.restarts = True
-                self._length.begin_anew()
-        self._last_dts = last if dts is None else dts
-        self._last_position = packet.pos
+            return False
+        self._timed &= packet.pts is not None
+        return packet.pts is not None
 
     @property
     def shown(self) -> int:
@@ -140,7 +162,7 @@ class PacketTimes:
         require_two(len(pts))
         order = np.argsort(key_pts)
         keys, key_dts = np.searchsorted(pts, key_pts[order]), np.frombuffer(self._key_dts, np.int64)[order]
-        end = int(pts[-1]) + (max(self._last[1], 0) or int(np.median(np.diff(pts))))
+        end = int(pts[-1]) + (max(self._last_duration, 0) or int(np.median(np.diff(pts))))
         self._length.check_whole(end - int(pts[0]))
         dropped = self.keys[0] + read - len(pts)
         return Timeline(pts, end, self.clock.time_base, keys, key_dts, dropped=dropped)

@@ -14,6 +14,14 @@ from vqa.errors import VideoError
 if TYPE_CHECKING:
     Packet = av.Packet[av.VideoStream]
 
+_PICTURE_HEADS = {
+    "mpeg1video": re.compile(rb"\x00\x00\x01\x00.(.)", re.DOTALL),
+    "mpeg2video": re.compile(rb"\x00\x00\x01\x00.(.)", re.DOTALL),
+    "mpeg4": re.compile(rb"\x00\x00\x01\xb6(.)", re.DOTALL),
+}
+CODECS_WITH_PICTURE_TYPES = frozenset(_PICTURE_HEADS)
+_EMPTY_VOP_BYTES = 16
+
 
 def read_packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Packet]:
     """Yield the packets of a stream that hold something, in storage order.
@@ -61,6 +69,18 @@ def decode_packets(packets: Iterable[Packet], stream: av.VideoStream) -> Iterato
 def is_hidden(packet: Packet, codec: str) -> bool:
     """Tell whether a packet is a reference that is never shown: VP8's show_frame bit (RFC 6386, section 9.1)."""
     return codec == "vp8" and not bytes(memoryview(packet)[:1])[0] & 0x10
+
+
+def shows_late(packet: Packet, codec: str) -> bool:
+    """Tell whether a picture is shown before one that was coded earlier, or may be none at all.
+
+    B-pictures: picture_coding_type (ISO/IEC 13818-2, 6.3.9), vop_coding_type (ISO/IEC 14496-2, 6.3.5), whose pictures
+    of few bytes say that nothing has changed.
+    """
+    found = _PICTURE_HEADS[codec].search(bytes(packet))
+    if codec != "mpeg4":
+        return found is not None and found[1][0] >> 3 & 7 == 3
+    return packet.size <= _EMPTY_VOP_BYTES or (found is not None and found[1][0] >> 6 == 2)
 
 
 def is_clean_start(packet: Packet, codec: str) -> bool:
