@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vqa.errors import VideoError
 from vqa.extract.container import DEFAULT_MAX_PIXELS, check_size, from_av, opened
 from vqa.extract.streams import StreamChoice, stream_choice
+from vqa.extract.tags import StreamTags, read_tags
 
 DEFAULT_MAX_SECONDS = 6 * 3600.0
 MAX_FRAMES = 1 << 24
@@ -43,6 +44,8 @@ class Timeline:
     """When these are decoded, shape (K,), in ticks: some containers are searched by it."""
     choice: StreamChoice
     """Which video stream of the file it is."""
+    tags: StreamTags
+    """What is said of the colour and the cropping of all its frames."""
 
     @property
     def pts_seconds(self) -> NDArray[np.float64]:
@@ -75,7 +78,7 @@ def read_timeline(
         VideoError: no video stream, fewer than two frames, too many pixels or frames, too long, damaged or truncated.
     """
     with opened(path, max_pixels) as (container, stream):
-        choice = stream_choice(container, stream)
+        choice, tags = stream_choice(container, stream), read_tags(container, stream)
         check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
         assert stream.time_base is not None
         times = _Times(stream.time_base, max_seconds)
@@ -85,7 +88,7 @@ def read_timeline(
         with opened(path, max_pixels, stream_index=choice.index) as (container, stream):
             for pts, frame in with_times(from_av(container.decode(stream))):
                 times.add(pts, frame.duration or 0)
-    return times.timeline(choice)
+    return times.timeline(choice, tags)
 
 
 class _Times:
@@ -124,7 +127,7 @@ class _Times:
         if drop_shown:
             self._begin = pts
 
-    def timeline(self, choice: StreamChoice) -> Timeline:
+    def timeline(self, choice: StreamChoice, tags: StreamTags) -> Timeline:
         """Sort frames by time; a last frame of unknown duration gets the median distance of the others."""
         pts, key_pts = np.frombuffer(self._pts, np.int64), np.frombuffer(self._key_pts, np.int64)
         pts.sort()
@@ -143,7 +146,7 @@ class _Times:
         self._check_length(int(pts[-1]) - int(pts[0]))
         last = max(self._last[1], 0) or int(np.median(np.diff(pts)))
         self._check_length(int(pts[-1]) + last - int(pts[0]))
-        return Timeline(pts, int(pts[-1]) + last, self.time_base, keys, key_dts, choice)
+        return Timeline(pts, int(pts[-1]) + last, self.time_base, keys, key_dts, choice, tags)
 
 
 def _read_packets(container: av.container.InputContainer, stream: av.VideoStream, times: _Times) -> bool:

@@ -74,12 +74,12 @@ def decode_frames(
     left = [int(index) for index in wanted]
     with contextlib.suppress(_LostError):
         for index, frame in _jumping(opened(path, max_pixels, threads, timeline.choice.index), timeline, left):
-            yield index, to_pixels(frame, max_pixels)
+            yield index, to_pixels(frame, max_pixels, timeline.tags)
             left = left[1:]
     if left:
         source = opened(path, max_pixels, threads, timeline.choice.index)
         for index, frame in _sequential(source, timeline, left, len(wanted), passage or Passage()):
-            yield index, to_pixels(frame, max_pixels)
+            yield index, to_pixels(frame, max_pixels, timeline.tags)
 
 
 class _LostError(Exception):
