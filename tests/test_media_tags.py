@@ -15,6 +15,10 @@ from media import quadrants
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError
+from vqa.extract.colour import FrameColour, frame_colour
+from vqa.extract.container import opened
+from vqa.extract.pixels import to_pixels
+from vqa.extract.tags import StreamTags, read_tags
 from vqa.extract.video import decode_frames, read_timeline
 
 HEIGHT, WIDTH = 96, 160
@@ -187,7 +191,7 @@ def test_h265_pictures_of_one_field_each_are_refused(tmp_path: Path) -> None:
 
 SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 BY_DEFAULT = {"h264": "left", "hevc": "left", "mpeg2": "left", "mpeg4": "left", "vp8": "center", "vp9": "center"}
-BY_DEFAULT |= {"av1": "center", "ffv1": "center"}
+BY_DEFAULT |= {"av1": "center", "ffv1": "center", "prores": "center"}
 
 
 def chequered() -> NDArray[np.uint8]:
@@ -237,6 +241,25 @@ def test_what_the_container_crops_is_not_shown(tmp_path: Path, kind: str) -> Non
     assert found.shape == (64, 112, 3)
     assert np.abs(found.astype(int) - shown[0]).max() <= 1
     assert [found[0, 0].argmax(), found[0, -1].argmax(), found[-1, 0].argmax()] == [0, 1, 2]
+
+
+def test_a_frame_that_is_cropped_away_is_refused() -> None:
+    frame = av.VideoFrame.from_ndarray(quadrants(64, 96), format="rgb24")
+    assert to_pixels(frame, 10_000, StreamTags(crop=(0, 0, 95, 63))).tolist() == [[[255, 0, 0]]]
+    with pytest.raises(VideoError, match=r"^its container crops all of a frame away"):
+        to_pixels(frame, 10_000, StreamTags(crop=(1, 0, 95, 0)))
+
+
+def test_who_said_a_frames_colour_is_told(tmp_path: Path) -> None:
+    source = untagged(tmp_path / "u.mkv", "vp9", SOLID)
+    path = tagged(tmp_path, source, "t.mkv", colorspace="bt709")
+    with opened(path, 1 << 20) as (container, stream):
+        tags = read_tags(container, stream)
+        frame = next(container.decode(stream))
+    assert frame_colour(frame, tags) == FrameColour(1, False, matrix_source="container", range_source="frame")
+    assert frame_colour(frame, StreamTags()).matrix_source == "untagged"
+    red = av.VideoFrame.from_ndarray(quadrants(), format="rgb24")
+    assert frame_colour(red, tags) == FrameColour(0, True, matrix_source="frame", range_source="frame")
 
 
 @pytest.mark.parametrize(

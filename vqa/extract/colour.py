@@ -31,7 +31,7 @@ class FrameColour:
     """By what a frame is converted to R'G'B', and who says so."""
 
     matrix: int
-    """Matrix coefficients, an H.273 code with a rule."""
+    """Matrix coefficients, an H.273 code with a rule; 0 for R'G'B', which needs none."""
     full_range: bool
     matrix_source: str
     """`frame`, `container` or `untagged`."""
@@ -45,6 +45,8 @@ def frame_colour(frame: av.VideoFrame, tags: StreamTags) -> FrameColour:
     Raises:
         VideoError: it has a matrix without a rule.
     """
+    if frame.format.is_rgb:
+        return FrameColour(0, full_range=True, matrix_source="frame", range_source="frame")
     matrix, matrix_source = _matrix(frame, tags)
     full_range, range_source = _range(frame, tags)
     return FrameColour(matrix, full_range, matrix_source, range_source)

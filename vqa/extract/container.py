@@ -90,7 +90,7 @@ def from_av(items: Iterator[_Item]) -> Iterator[_Item]:
     # IndexError: all packets were passed on by then.
     with contextlib.suppress(IndexError):
         for item in items:
-            if isinstance(item, av.Packet) and item.has_sidedata("encryption_info"):
+            if isinstance(item, av.Packet) and item.is_keyframe and item.has_sidedata("encryption_info"):
                 raise VideoError(ENCRYPTED)
             yield item
 

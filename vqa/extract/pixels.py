@@ -80,9 +80,7 @@ def _sited(frame: av.VideoFrame, tags: StreamTags) -> av.VideoFrame:
     if tags.siting in {"", "left"} or tags.codec not in _LEFT_UNLESS_SAID:
         return frame
     graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
     graph.link_nodes(source, graph.add("setparams", f"chroma_location={tags.siting}"), graph.add("buffersink"))
     graph.configure()
     graph.push(frame)

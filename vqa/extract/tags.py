@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any, cast
 
 import av
 from av import logging as av_logging
@@ -67,7 +68,7 @@ def _described(container: av.container.InputContainer, index: int) -> tuple[str,
     av_logging.set_level(av_logging.INFO)
     try:
         with av_logging.Capture(local=False):  # what other threads have to say meanwhile is not printed
-            text = container.dumps_format()
+            text: str = cast("Any", container).dumps_format()
     finally:
         av_logging.set_level(level)
         av_logging.set_libav_level(av_logging.INFO)
