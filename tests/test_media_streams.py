@@ -13,6 +13,7 @@ from media import GREYS, grey_frames, write_video
 
 from vqa.errors import VideoError
 from vqa.extract.container import DEFAULT_MAX_PIXELS, from_av, opened
+from vqa.extract.matroska import enabled_video_tracks
 from vqa.extract.video import decode_frames, read_timeline
 
 OTHERS = tuple(250 - grey for grey in GREYS)
@@ -95,6 +96,29 @@ def test_a_track_that_is_not_enabled_is_not_the_video(
     assert shown(path) == list((GREYS, OTHERS)[index])
     choice = read_timeline(path).choice
     assert (choice.index, choice.count, choice.reason) == (index, 2, "stream 0 is not enabled" if index else "")
+
+
+@pytest.mark.parametrize(("disabled", "index"), [({0}, 1), ({1}, 0), ({0, 1}, 0), (set(), 0)])
+def test_a_matroska_track_that_is_not_enabled_is_not_the_video(
+    tmp_path: Path, parts: Path, disabled: set[int], index: int
+) -> None:
+    path = two_tracks(tmp_path, parts, "m.mkv")
+    pieces = path.read_bytes().split(b"\x9c\x81\x00")  # FlagLacing, which gives its place to FlagEnabled
+    flags = [b"\xb9\x81\x00" if track in disabled else b"\xb9\x81\x01" for track in range(2)]
+    path.write_bytes(pieces[0] + flags[0] + pieces[1] + flags[1] + pieces[2])
+    assert shown(path) == list((GREYS, OTHERS)[index])
+    assert read_timeline(path).choice.reason == ("stream 0 is not enabled" if index else "")
+
+
+@pytest.mark.parametrize("length", [0, 3, 40, 300, 500])
+def test_matroska_that_is_cut_off_or_changed_names_no_track_as_disabled(
+    tmp_path: Path, parts: Path, length: int
+) -> None:
+    path = two_tracks(tmp_path, parts, "m.mkv")
+    assert enabled_video_tracks(path) == [True, True]
+    content = path.read_bytes()
+    path.write_bytes(content[:length] + bytes(2000))
+    assert False not in enabled_video_tracks(path)
 
 
 def test_where_no_track_is_enabled_the_first_counts(tmp_path: Path, parts: Path) -> None:
@@ -207,6 +231,12 @@ def test_scrambled_mpeg_ts_is_refused_as_encrypted(tmp_path: Path, parts: Path) 
         for pid, packet in ts_packets(path)
     )
     path.write_bytes(b"".join(scrambled))
+    with pytest.raises(VideoError, match=r"^its pictures are encrypted; decrypt it first"):
+        shown(path)
+    # Most scramble the headers of pictures, too, so that no packet comes at all.
+    path.write_bytes(
+        b"".join(packet[:4] + b"\xff" * 184 if packet[3] & 0x80 else packet for _, packet in ts_packets(path))
+    )
     with pytest.raises(VideoError, match=r"^its pictures are encrypted; decrypt it first"):
         shown(path)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 
 import av
 from av.stream import Disposition
 
 from vqa.errors import VideoError
+from vqa.extract.matroska import enabled_video_tracks
 
 _STILLS = Disposition.timed_thumbnails | Disposition.still_image
 
@@ -40,9 +42,10 @@ def choose_stream(container: av.container.InputContainer) -> tuple[int, bool]:
     streams = _candidates(container)
     if not streams:
         raise VideoError("the file has no video stream")
-    ranked = sorted(streams, key=lambda stream: _drawbacks(container, stream))
-    if len(ranked) == 1:
-        return ranked[0].index, False
+    if len(streams) == 1:
+        return streams[0].index, False
+    disabled = _disabled(container, streams)
+    ranked = sorted(streams, key=lambda stream: _drawbacks(stream, disabled))
     counted = _is_mov(container) and all(stream.frames for stream in streams)
     counts = {stream.index: stream.frames for stream in streams} if counted else _count_packets(container, ranked)
     chosen = max(ranked, key=lambda stream: min(counts[stream.index], 2))  # the first of several
@@ -52,28 +55,41 @@ def choose_stream(container: av.container.InputContainer) -> tuple[int, bool]:
 def stream_choice(container: av.container.InputContainer, stream: av.VideoStream) -> StreamChoice:
     """Tell of how many streams this one was chosen, and why those before it were not."""
     streams = _candidates(container)
-    skipped = [f"{other.index} {_fault(container, other)}" for other in streams if other.index < stream.index]
-    return StreamChoice(stream.index, len(streams), "; ".join(f"stream {each}" for each in skipped))
+    before = [other for other in streams if other.index < stream.index]
+    disabled = _disabled(container, streams) if before else set()
+    faults = (f"stream {other.index} {_fault(other, disabled)}" for other in before)
+    return StreamChoice(stream.index, len(streams), "; ".join(faults))
 
 
 def _candidates(container: av.container.InputContainer) -> list[av.VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
 
 
-def _drawbacks(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[bool, bool, bool, int]:
+def _drawbacks(stream: av.VideoStream, disabled: Set[int]) -> tuple[bool, bool, bool, int]:
     """Rank a stream by what the header says: the smallest is the best."""
-    disabled = _is_mov(container) and not stream.disposition & Disposition.default
-    return bool(stream.disposition & _STILLS), not _is_known(stream), disabled, stream.index
+    return bool(stream.disposition & _STILLS), not _is_known(stream), stream.index in disabled, stream.index
 
 
-def _fault(container: av.container.InputContainer, stream: av.VideoStream) -> str:
-    still, unknown, disabled, _ = _drawbacks(container, stream)
+def _fault(stream: av.VideoStream, disabled: Set[int]) -> str:
+    still, unknown, not_enabled, _ = _drawbacks(stream, disabled)
     faults = {
         "holds thumbnails": still,
         "sends nothing that can be decoded": unknown,
-        "is not enabled": disabled and stream.frames != 1,
+        "is not enabled": not_enabled and stream.frames != 1,
     }
     return next((text for text, holds in faults.items() if holds), "has no more than one picture")
+
+
+def _disabled(container: av.container.InputContainer, streams: Sequence[av.VideoStream]) -> set[int]:
+    """Return the indices of streams that the container says are not to be shown."""
+    if _is_mov(container):  # FFmpeg gives the flag of the track's header so
+        return {stream.index for stream in streams if not stream.disposition & Disposition.default}
+    if not container.format.name.startswith("matroska"):
+        return set()
+    enabled = enabled_video_tracks(Path(container.name))
+    if len(enabled) != len(streams):
+        return set()
+    return {stream.index for stream, is_enabled in zip(streams, enabled, strict=True) if not is_enabled}
 
 
 def _is_known(stream: av.VideoStream) -> bool:
@@ -82,7 +98,7 @@ def _is_known(stream: av.VideoStream) -> bool:
 
 
 def _is_mov(container: av.container.InputContainer) -> bool:
-    """Tell whether the file is of the family of MP4: their demuxer counts samples, and tells enabled tracks."""
+    """Tell whether the file is of the family of MP4: their demuxer counts samples."""
     return container.format.name.startswith("mov,")
 
 

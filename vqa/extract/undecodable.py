@@ -41,9 +41,11 @@ def why_undecodable(container: av.container.InputContainer, stream: av.VideoStre
                 return ""
     except (av.FFmpegError, OSError, IndexError):
         return ""
-    if not lacking or seen < 2:
+    if not lacking:
         return ""
-    return ENCRYPTED if container.format.name == "mpegts" and _is_scrambled(path, stream.id) else _NO_SETS
+    if container.format.name == "mpegts" and _is_scrambled(path, stream.id):
+        return ENCRYPTED
+    return _NO_SETS if seen > 1 else ""  # the last is PyAV's own, which flushes the decoder
 
 
 def _setup_has_sets(setup: bytes, codec: str) -> bool:
