@@ -22,7 +22,7 @@ def with_reshaping_units(stream: bytes) -> bytes:
 
 
 def _reshaping_unit() -> bytes:
-    """ETSI GS CCM 001, 5.3: coefficients of 23 bits behind the point, full range, 10, 10 and 12 bits."""
+    """ETSI GS CCM 001: coefficients of 23 bits behind the point, full range, 10, 10 and 12 bits."""
     head = f"{25:08b}{2:06b}{18:011b}{0:08b}1" + "000" + _golomb(23) + "011" + _golomb(2) * 2 + _golomb(4) + "000001"
     pivots = (_golomb(0) + f"{0:010b}{1023:010b}") * 3
     identity = (_golomb(0) * 2 + "0" + _golomb(0) + f"{0:023b}" + _golomb(1) + f"{0:023b}") * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,3 +23,10 @@ def ffmpeg_pixels(path: Path, height: int, width: int, **scale: str) -> NDArray[
     chain = f"scale={':'.join(f'{name}={value}' for name, value in options.items())},format=rgb24"
     raw = ffmpeg("-i", path, "-vf", chain, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
+
+
+def ts_packets(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the packets of MPEG-TS, each with its PID."""
+    data = path.read_bytes()
+    for at in range(0, len(data), 188):
+        yield int.from_bytes(data[at + 1 : at + 3], "big") & 0x1FFF, data[at : at + 188]

@@ -28,6 +28,8 @@ def why_undecodable(container: av.container.InputContainer, stream: av.VideoStre
         stream: The one that can't be decoded.
         path: The file, whose own packets are looked at where it is MPEG-TS.
     """
+    if "enc_key_id" in stream.metadata:  # FFmpeg's, for Matroska; its packets don't say so
+        return ENCRYPTED
     codec, setup = stream.codec_context.codec.canonical_name, stream.codec_context.extradata or b""
     lacking = codec in _SEQUENCE_SETS and not _setup_has_sets(setup, codec)
     seen = 0
