@@ -6,7 +6,7 @@ import math
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from pebble import ProcessExpired
 from workspaces import tiny_models
 
 from vqa.errors import VideoError
-from vqa.extract.container import from_av
 from vqa.extract.decode_worker import WorkerLimits
 from vqa.extract.timeline import read_timeline
 from vqa.extract.workers import DecodeWorkers
@@ -83,15 +82,6 @@ def test_a_limit_that_bounds_nothing_is_refused(tmp_path: Path, run: Run, name: 
     assert status == 1
     assert f"[extract] {name} is" in err
     assert "write a number above 0" in err
-
-
-def test_a_stream_that_begins_amid_the_packets_is_one_line() -> None:
-    def packets() -> Iterator[int]:
-        yield 1
-        raise IndexError("list index out of range")  # PyAV's, for a packet of a stream that it does not know
-
-    with pytest.raises(VideoError, match="a stream begins amid its packets; fetch it again"):
-        list(from_av(packets()))
 
 
 def in_a_process(code: str) -> subprocess.CompletedProcess[str]:

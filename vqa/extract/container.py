@@ -1,4 +1,4 @@
-"""Open a video file and its first stream of pictures: nothing but a regular file, and nothing larger than allowed."""
+"""Open a video file and one of its streams of pictures: nothing but a regular file, and nothing larger than allowed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TypeVar, cast
 import av
 
 from vqa.errors import VideoError
+from vqa.extract.streams import choose_stream
+from vqa.extract.undecodable import ENCRYPTED, why_undecodable
 
 DEFAULT_MAX_PIXELS = 8192 * 8192
 
@@ -27,49 +29,90 @@ Opened = contextlib.AbstractContextManager[tuple[av.container.InputContainer, av
 
 @contextlib.contextmanager
 def opened(
-    path: Path, max_pixels: int, threads: int = 1
+    path: Path, max_pixels: int, threads: int = 1, stream_index: int | None = None
 ) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open a file and its first video stream; FFmpeg's errors become VideoError, whatever step they come from."""
+    """Open a file and one of its video streams; FFmpeg's errors become VideoError, whatever step they come from.
+
+    Args:
+        path: The video file.
+        max_pixels: A larger frame is refused.
+        threads: Of the codec.
+        stream_index: Of the stream, where it was chosen before; else it is chosen, which may take reading all packets.
+
+    Yields:
+        The file at its start, and the stream, its decoder set up.
+    """
     _check_regular(path)
+    with contextlib.ExitStack() as stack:
+        container, read = stack.enter_context(_open(path, max_pixels)), False
+        if stream_index is None:
+            stream_index, read = choose_stream(container)
+        if read:
+            container.close()
+            container = stack.enter_context(_open(path, max_pixels))
+        stream = _video_stream(container, stream_index)
+        codec = stream.codec_context
+        codec.options, codec.thread_count = _guard(max_pixels), threads
+        codec.thread_type = "AUTO" if threads > 1 else "NONE"
+        sized = codec.width > 0
+        if not sized:
+            _check_decodable(path, max_pixels, stream_index)
+        try:
+            yield container, stream
+        except (av.FFmpegError, OSError) as error:
+            if isinstance(error, av.error.InvalidDataError):
+                _check_decodable(path, max_pixels, stream_index)
+            raise VideoError(_reason(path, error, max_pixels, sized=sized)) from error
+
+
+def _guard(max_pixels: int) -> dict[str, str]:
     # FFmpeg looks at a size before it allocates a frame, but at the coded one, which is a little larger.
-    guard = {"max_pixels": str(min(max_pixels + max_pixels // 8 + (1 << 18), (1 << 31) - 1))}
+    return {"max_pixels": str(min(max_pixels + max_pixels // 8 + (1 << 18), (1 << 31) - 1))}
+
+
+def _open(path: Path, max_pixels: int) -> av.container.InputContainer:
     try:
         # An absolute path can't be taken for a protocol ("concat:...") or an option.
-        container = av.open(str(path.absolute()), options=_OPTIONS | guard, metadata_errors="replace")
+        return av.open(str(path.absolute()), options=_OPTIONS | _guard(max_pixels), metadata_errors="replace")
     except av.error.ArgumentError as error:
         raise VideoError(
             "it is a still image, a playlist or another kind of file, not a video; name a video"
         ) from error
     except (av.FFmpegError, OSError) as error:
         raise VideoError(_reason(path, error, max_pixels, sized=True)) from error
-    with container:
-        stream = _video_stream(container, guard, threads)
-        sized = stream.codec_context.width > 0
-        try:
-            yield container, stream
-        except (av.FFmpegError, OSError) as error:
-            raise VideoError(_reason(path, error, max_pixels, sized=sized)) from error
 
 
 def from_av(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Pass on packets or frames; PyAV knows no stream that comes up on the way."""
-    try:
-        yield from items
-    except IndexError as error:
-        raise VideoError("the file is damaged: a stream begins amid its packets; fetch it again") from error
+    """Pass on packets or frames of a stream.
+
+    Raises:
+        VideoError: a packet is encrypted.
+    """
+    # PyAV ends with the flush of each stream in turn; at one that came up on the way, which it does not know, with an
+    # IndexError: all packets were passed on by then.
+    with contextlib.suppress(IndexError):
+        for item in items:
+            if isinstance(item, av.Packet) and item.is_keyframe and item.has_sidedata("encryption_info"):
+                raise VideoError(ENCRYPTED)
+            yield item
 
 
-def _video_stream(container: av.container.InputContainer, options: dict[str, str], threads: int) -> av.VideoStream:
-    """Return the first stream of moving pictures, its decoder set up."""
-    streams = [stream for stream in container.streams.video if not _is_cover_art(stream)]
-    if not streams:
-        raise VideoError("the file has no video stream")
-    codec = cast("av.VideoCodecContext | None", streams[0].codec_context)
-    if codec is None:
+def _video_stream(container: av.container.InputContainer, index: int) -> av.VideoStream:
+    """Return a video stream that has a decoder."""
+    stream = next((stream for stream in container.streams.video if stream.index == index), None)
+    if stream is None:
+        raise VideoError("the file changed while it was read; run again when it is written to its end")
+    if cast("av.VideoCodecContext | None", stream.codec_context) is None:
         raise VideoError("its codec is not known here; re-encode it, for example to H.264")
-    codec.options, codec.thread_count = options, threads
-    codec.thread_type = "AUTO" if threads > 1 else "NONE"
-    return streams[0]
+    return stream
+
+
+def _check_decodable(path: Path, max_pixels: int, stream_index: int) -> None:
+    """Refuse a stream whose packets tell why nothing of it can be decoded."""
+    with _open(path, max_pixels) as container:
+        reason = why_undecodable(container, _video_stream(container, stream_index), path)
+    if reason:
+        raise VideoError(reason)
 
 
 def _check_regular(path: Path) -> None:
@@ -98,10 +141,6 @@ def _reason(path: Path, error: Exception, max_pixels: int, *, sized: bool) -> st
         return "decoding it needs more memory than there is, or is allowed; raise worker_memory, or use fewer workers"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"the file can't be read ({' '.join(text.split())}); check it with ffprobe"
-
-
-def _is_cover_art(stream: av.VideoStream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

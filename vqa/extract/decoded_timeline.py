@@ -104,6 +104,8 @@ def decode_timeline(
         times.time_base,
         np.empty(0, np.intp),
         np.empty(0, np.int64),
+        packets.choice,
+        packets.tags,
         places=kept,
         source=times.source,
         dropped=before + len(frames.pts) - len(kept),

@@ -17,6 +17,8 @@ from vqa.errors import VideoError
 from vqa.extract.frame_times import ABSENT, GAP_SECONDS, Clock
 from vqa.extract.packets import CODECS_WITH_PICTURE_TYPES, is_clean_start, is_hidden, shows_late
 from vqa.extract.stream_end import ends_whole
+from vqa.extract.streams import stream_choice
+from vqa.extract.tags import read_tags
 from vqa.extract.timeline import LengthLimit, Timeline, require_two
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class PacketTimes:
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, max_seconds: float) -> None:
         assert stream.time_base is not None
         context = stream.codec_context
+        self.choice, self.tags = stream_choice(container, stream), read_tags(container, stream)
         self.codec, self._container = context.codec.canonical_name, container.format.name
         self.clock = Clock(
             stream.time_base,
@@ -165,7 +168,7 @@ class PacketTimes:
         end = int(pts[-1]) + (max(self._last_duration, 0) or int(np.median(np.diff(pts))))
         self._length.check_whole(end - int(pts[0]))
         dropped = self.keys[0] + read - len(pts)
-        return Timeline(pts, end, self.clock.time_base, keys, key_dts, dropped=dropped)
+        return Timeline(pts, end, self.clock.time_base, keys, key_dts, self.choice, self.tags, dropped=dropped)
 
 
 def _all_but_the_last(packets: Iterator[Packet]) -> Iterator[Packet]:

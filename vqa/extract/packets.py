@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import av
 
 from vqa.errors import VideoError
+from vqa.extract.container import from_av
 
 if TYPE_CHECKING:
     Packet = av.Packet[av.VideoStream]
@@ -24,18 +25,8 @@ _EMPTY_VOP_BYTES = 16
 
 
 def read_packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Packet]:
-    """Yield the packets of a stream that hold something, in storage order.
-
-    PyAV knows no stream that comes up on the way, as in FLV: it stumbles over such a one when all packets are read.
-    """
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, IndexError):
-            return
-        if packet.size:
-            yield packet
+    """Yield the packets of a stream that hold something, in storage order."""
+    return (packet for packet in from_av(container.demux(stream)) if packet.size)
 
 
 def decode_packets(packets: Iterable[Packet], stream: av.VideoStream) -> Iterator[tuple[int, av.VideoFrame | None]]:

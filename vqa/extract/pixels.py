@@ -6,15 +6,16 @@ from typing import Any, cast
 
 import av
 import numpy as np
+from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError
+from vqa.extract.colour import check_sdr, frame_colour
 from vqa.extract.container import check_size
+from vqa.extract.tags import StreamTags
 
-# ITU-T H.273: matrix coefficients and transfer characteristics.
-_UNSPECIFIED = 2
 _MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -23,41 +24,50 @@ _MATRICES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
 }
-_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-_HD_LINES = 720
-_FULL_RANGE = 2
 _SCALING = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
 
+# Their decoders put chroma at the left where their own header does not say, whatever the container says.
+_LEFT_UNLESS_SAID = {"h264", "hevc", "mpeg2video", "mpeg4"}
 
-def to_pixels(frame: av.VideoFrame, max_pixels: int) -> NDArray[np.uint8]:
-    """Return a frame as R'G'B', full range 0 to 255, shape (H, W, 3), upright.
+_FRAMES_ALONE = StreamTags()
+
+
+def to_pixels(frame: av.VideoFrame, max_pixels: int, tags: StreamTags = _FRAMES_ALONE) -> NDArray[np.uint8]:
+    """Return a frame as R'G'B', full range 0 to 255, shape (H, W, 3), cropped and upright.
+
+    Args:
+        frame: As it was decoded.
+        max_pixels: A larger one is refused.
+        tags: What the container says of the stream; by default nothing, so that the frame's own tags count alone.
 
     Raises:
-        VideoError: it is too large, PQ or HLG, or has a matrix, an angle or a pixel format without a rule.
+        VideoError: it is too large, a single field, HDR, or has a matrix, an angle or a pixel format without a rule.
     """
     check_size(frame.width, frame.height, max_pixels)
+    if tags.codec == "hevc" and frame.interlaced_frame:  # in H.265 that is a picture of one field, never of two
+        raise VideoError(
+            "each of its pictures is one field, of half the height (H.265); join them first with FFmpeg's filter weave"
+        )
     try:
-        return _upright(_to_rgb(frame), frame)
+        return _upright(_cropped(_to_rgb(frame, tags), tags.crop), frame)
     except ValueError as error:  # PyAV's, for side data of a kind that it has no name for
         raise VideoError(f"its frames carry data that can't be read ({error}); re-encode it") from error
     except av.FFmpegError as error:
         raise VideoError(f"its pixel format {frame.format.name} can't be converted; re-encode it to 4:2:0") from error
 
 
-def _to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Convert to R'G'B' by the frame's tags: matrix and range as tagged, else by the rule of `DECODING_RULES`."""
-    if frame.color_trc in _HDR_TRANSFERS:
-        name = _HDR_TRANSFERS[frame.color_trc]
-        raise VideoError(f"{name} (HDR) video is not scored as if it were SDR; convert it to SDR first")
+def _to_rgb(frame: av.VideoFrame, tags: StreamTags) -> NDArray[np.uint8]:
+    """Convert to R'G'B' by what is said of the frame's colour, else by the rule of `DECODING_RULES`."""
+    check_sdr(frame, tags)
     if frame.format.is_rgb:
         return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    tagged_full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
-    converted = frame.reformat(
+    colour = frame_colour(frame, tags)
+    converted = _sited(frame, tags).reformat(
         format="rgb24",
-        src_colorspace=_matrix(frame),
-        src_color_range=ColorRange.JPEG if tagged_full else ColorRange.MPEG,
+        src_colorspace=_MATRICES[colour.matrix],
+        src_color_range=ColorRange.JPEG if colour.full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=_SCALING,
         threads=1,  # each worker has a core of its own
@@ -65,15 +75,27 @@ def _to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     return np.asarray(converted.to_ndarray(), dtype=np.uint8)
 
 
-def _matrix(frame: av.VideoFrame) -> Colorspace:
-    """Return the luma-chroma matrix: the tag's, or by the number of lines where there is none."""
-    if len(frame.format.components) < 3:
-        return Colorspace.ITU601  # grey: any matrix gives the same; PNG tags it as RGB
-    if frame.colorspace in _MATRICES:
-        return _MATRICES[frame.colorspace]
-    if frame.colorspace != _UNSPECIFIED:
-        raise VideoError(f"its colour matrix (H.273 code {frame.colorspace}) is not supported; convert it to BT.709")
-    return Colorspace.ITU709 if frame.height >= _HD_LINES else Colorspace.ITU601
+def _sited(frame: av.VideoFrame, tags: StreamTags) -> av.VideoFrame:
+    """Return a frame that says where its shared chroma lies, if only the container said so; swscale goes by it."""
+    if tags.siting in {"", "left"} or tags.codec not in _LEFT_UNLESS_SAID:
+        return frame
+    graph = Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    graph.link_nodes(source, graph.add("setparams", f"chroma_location={tags.siting}"), graph.add("buffersink"))
+    graph.configure()
+    graph.push(frame)
+    return cast("av.VideoFrame", graph.pull())
+
+
+def _cropped(rgb: NDArray[np.uint8], crop: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Leave out the columns and rows that the container says are not shown."""
+    left, top, right, bottom = crop
+    if not any(crop):
+        return rgb
+    height, width = rgb.shape[:2]
+    if left + right >= width or top + bottom >= height:
+        raise VideoError("its container crops all of a frame away; correct its cropping, for example with mkvpropedit")
+    return np.ascontiguousarray(rgb[top : height - bottom, left : width - right])
 
 
 def _upright(rgb: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:

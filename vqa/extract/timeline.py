@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError
+from vqa.extract.streams import StreamChoice
+from vqa.extract.tags import StreamTags
 
 DEFAULT_MAX_SECONDS = 6 * 3600.0
 
@@ -27,6 +29,10 @@ class Timeline:
     """Indices of the key frames that decoding may jump to, in ascending order, shape (K,)."""
     key_dts: NDArray[np.int64]
     """When these are decoded, shape (K,), in ticks: some containers are searched by it."""
+    choice: StreamChoice
+    """Which video stream of the file it is."""
+    tags: StreamTags
+    """What is said of the colour and the cropping of all its frames."""
     places: NDArray[np.intp] | None = None
     """Which of the decoder's frames these are, ascending, shape (N,); None where frames are known by their times."""
     source: str = "packets"

@@ -93,7 +93,7 @@ def read_timeline(
         packets.read(read_packets(container, stream))
     if packets.are_trusted and not decoded:
         return packets.timeline()
-    with opened(path, max_pixels) as (container, stream):
+    with opened(path, max_pixels, stream_index=packets.choice.index) as (container, stream):
         return decode_timeline(container, stream, packets, max_seconds)
 
 
@@ -125,13 +125,13 @@ def decode_frames(
     """
     left = [int(index) for index in wanted]
     with contextlib.suppress(_LostError):
-        for index, frame in _jumping(opened(path, max_pixels, threads), timeline, left):
-            yield index, to_pixels(frame, max_pixels)
+        for index, frame in _jumping(opened(path, max_pixels, threads, timeline.choice.index), timeline, left):
+            yield index, to_pixels(frame, max_pixels, timeline.tags)
             left = left[1:]
     if left:
-        source = opened(path, max_pixels, threads)
+        source = opened(path, max_pixels, threads, timeline.choice.index)
         for index, frame in _sequential(source, timeline, left, len(wanted), passage or Passage()):
-            yield index, to_pixels(frame, max_pixels)
+            yield index, to_pixels(frame, max_pixels, timeline.tags)
 
 
 class _LostError(Exception):

@@ -1,0 +1,83 @@
+"""Why nothing of a stream can be decoded, as its packets tell: it is encrypted, or never says how it is coded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import av
+
+ENCRYPTED = "its pictures are encrypted; decrypt it first, with the key of who issued it"
+_NO_SETS = (
+    "its stream lacks what the decoder is set up by (no sequence parameter set), as when a recording is joined late; "
+    "record or fetch it with its start"
+)
+
+# NAL units of sequence parameter sets, by the bits of their first byte: ITU-T H.264 and H.265, table 7-1.
+_SEQUENCE_SETS = {"h264": (0x1F, 7), "hevc": (0x7E, 33 << 1)}
+_PACKETS_LOOKED_AT = 100
+_BYTES_LOOKED_AT = 1 << 22
+_TS_PACKET_BYTES = (188, 192, 204)
+
+
+def why_undecodable(container: av.container.InputContainer, stream: av.VideoStream, path: Path) -> str:
+    """Read packets until it is known why none can be decoded; empty where they don't tell.
+
+    Args:
+        container: At its start.
+        stream: The one that can't be decoded.
+        path: The file, whose own packets are looked at where it is MPEG-TS.
+    """
+    if "enc_key_id" in stream.metadata:  # FFmpeg's, for Matroska; its packets don't say so
+        return ENCRYPTED
+    codec, setup = stream.codec_context.codec.canonical_name, stream.codec_context.extradata or b""
+    lacking = codec in _SEQUENCE_SETS and not _setup_has_sets(setup, codec)
+    seen = 0
+    try:
+        for packet in container.demux(stream):
+            if packet.has_sidedata("encryption_info"):
+                return ENCRYPTED
+            lacking = lacking and not _has_sets(bytes(packet), codec, lengths=setup[:1] == b"\1")
+            seen += 1
+            if not lacking and seen >= _PACKETS_LOOKED_AT:
+                return ""
+    except (av.FFmpegError, OSError, IndexError):
+        return ""
+    if not lacking:
+        return ""
+    if container.format.name == "mpegts" and _is_scrambled(path, stream.id):
+        return ENCRYPTED
+    return _NO_SETS if seen > 1 else ""  # the last is PyAV's own, which flushes the decoder
+
+
+def _setup_has_sets(setup: bytes, codec: str) -> bool:
+    """Look for a sequence parameter set in what a container keeps apart: ISO/IEC 14496-15, 5.3.3.1 and 8.3.3.1."""
+    if setup[:1] != b"\1":
+        return _has_sets(setup, codec, lengths=False)
+    return bool(setup[5:6]) and bool(setup[5] & 0x1F) if codec == "h264" else setup[22:23] > b"\0"
+
+
+def _has_sets(data: bytes, codec: str, *, lengths: bool) -> bool:
+    """Look for a sequence parameter set among NAL units, behind start codes or lengths of 4 bytes."""
+    mask, kind = _SEQUENCE_SETS[codec]
+    if not lengths:
+        return any(head[1][0] & mask == kind for head in re.finditer(rb"\x00\x00\x01(.)", data, re.DOTALL))
+    at = 0
+    while at + 4 < len(data):
+        if data[at + 4] & mask == kind:
+            return True
+        at += 4 + int.from_bytes(data[at : at + 4], "big")
+    return False
+
+
+def _is_scrambled(path: Path, pid: int) -> bool:
+    """Tell whether packets of MPEG-TS say that they are scrambled: ITU-T H.222.0, 2.4.3.2."""
+    with path.open("rb") as file:
+        data = file.read(_BYTES_LOOKED_AT)
+    for size in _TS_PACKET_BYTES:
+        starts = (at for at in range(size) if data[at : at + 8 * size : size] == b"\x47" * 8)
+        first = next(starts, None)
+        if first is not None:
+            heads = (data[at + 1 : at + 4] for at in range(first, len(data) - 3, size))
+            return any(head[2] & 0xC0 and int.from_bytes(head[:2], "big") & 0x1FFF == pid for head in heads)
+    return False
