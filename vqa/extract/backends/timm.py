@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from vqa.errors import UnknownModelError, WeightsError
 from vqa.extract.backends import Backend, suggest
-from vqa.extract.backends.hub import fetching
+from vqa.extract.backends.hub import address_file, fetching
 from vqa.extract.backends.hub_files import hub_files
 from vqa.extract.spec import InputSpec, ModelSpec, Plan
 from vqa.extract.weights import file_id, load_strictly, read_state
@@ -137,8 +137,11 @@ def load(spec: ModelSpec) -> nn.Module:
 
 
 def _bring(spec: ModelSpec, config: Any) -> None:
-    """Bring the file that timm will look for in the hub's cache: as safetensors, where the repository has it so."""
-    if config.hf_hub_id:
+    """Bring the file that timm will look for: as safetensors, where a repository has it so."""
+    if not config.hf_hub_id:
+        with fetching(spec):
+            address_file(config.url)
+    else:
         repository, _, revision = config.hf_hub_id.partition("@")
         named = config.hf_hub_filename or "pytorch_model.bin"
         safe = _SAFE.get(named, f"{named.removesuffix('.bin')}.safetensors" if named.endswith(".bin") else named)
