@@ -119,17 +119,17 @@ def receive(source: Repository, name: str, announced: Announced, file: BinaryIO)
 
 def _stream(source: Repository, name: str, announced: Announced, file: BinaryIO) -> None:
     """Write what one request gives, behind what is there already where the server can do that."""
-    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub import constants, hf_hub_url, utils
     from huggingface_hub.errors import FileMetadataError
-    from huggingface_hub.utils import build_hf_headers, get_session, tqdm
 
+    library: Any = utils
     # Not to the address that the first answer leads to: only what is sent counts, wherever it comes from.
     address = hf_hub_url(source.name, name, revision=announced.commit)
-    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+    headers = {**library.build_hf_headers(), "Accept-Encoding": "identity"}
     if file.tell():
         headers["Range"] = f"bytes={file.tell()}-"
     request = {"headers": headers, "follow_redirects": True, "timeout": constants.HF_HUB_DOWNLOAD_TIMEOUT}
-    with get_session().stream("GET", address, **request) as response:
+    with library.get_session().stream("GET", address, **request) as response:
         encoding = response.headers.get("Content-Encoding", "").lower()
         if response.status_code not in (200, 206):
             raise FileMetadataError(f"the hub has the file and answers {response.status_code} when it is to send it")
@@ -138,8 +138,8 @@ def _stream(source: Repository, name: str, announced: Announced, file: BinaryIO)
         if response.status_code == 200:  # the whole, not the rest
             file.seek(0)
             file.truncate()
-        bar: Any = tqdm(total=announced.size, initial=file.tell(), unit="B", unit_scale=True, desc=name, disable=None)
-        with bar:
+        shown = {"total": announced.size, "initial": file.tell(), "unit": "B", "unit_scale": True, "desc": name}
+        with library.tqdm(**shown, disable=None) as bar:
             for chunk in response.iter_bytes(_PIECE):
                 if file.tell() + len(chunk) > announced.size:
                     source.refuse(name, f"announces {announced.size} bytes and sends more")

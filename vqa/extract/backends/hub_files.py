@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vqa.errors import WeightsError
 from vqa.extract.backends.hub import HUB, which_answer
@@ -109,15 +110,16 @@ def _is(path: Path, announced: Announced) -> bool:
 
 def _download(source: Repository, name: str, announced: Announced, blob: Path) -> None:
     """Bring a file's bytes to the cache, once they have proven to be those announced."""
-    from huggingface_hub.utils import WeakFileLock
+    from huggingface_hub import utils
 
+    library: Any = utils
     make_folders(blob.parent)
     free = shutil.disk_usage(blob.parent).free
     if announced.size > free:
         source.refuse(name, f"announces {announced.size / 1e9:.3g} GB, where {free / 1e9:.3g} GB are free")
     lock = source.folder.parent / ".locks" / source.folder.name / f"{announced.hash}.lock"  # huggingface_hub's own
     make_folders(lock.parent)
-    with WeakFileLock(lock):
+    with library.WeakFileLock(lock):
         if _is(blob, announced):  # another process was first
             return
         sweep_temporaries(blob.parent)
