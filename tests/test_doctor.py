@@ -94,6 +94,19 @@ def test_a_machine_that_can_get_its_weights_lacks_nothing(run: Run) -> None:
     assert "The package registry (packages.example) answers" in out
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "is_told"),
+    [("http://mirror.example", True), ("https://mirror.example", False), ("http://127.0.0.1:8080", False)],
+)
+def test_a_hub_in_whose_place_others_could_answer_is_told(
+    endpoint: str, is_told: bool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    status, out = run()
+    assert (status, out.splitlines()[-1]) == (0, "Nothing needed is missing")
+    assert ("answers, but not by https: who sits between could send other weights; set HF_ENDPOINT" in out) is is_told
+
+
 def test_every_bundled_model_has_a_row_with_its_precision_and_the_reason(examine: Callable[..., Any]) -> None:
     status, report = examine()
     assert status == 0

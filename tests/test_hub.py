@@ -7,7 +7,8 @@ import ssl
 import urllib.error
 
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, get_hf_file_metadata
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from vqa.errors import WeightsError
 from vqa.extract.backends import hub
@@ -37,14 +38,14 @@ def test_any_answer_will_do(error: Exception, answers: bool, monkeypatch: pytest
     assert hub._answers("http://hub") is answers
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_the_hub_library_is_offline_inside_only_if_the_hub_does_not_answer(
-    answers: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_hub_library_asks_nobody_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It believes whatever it is told, so that files of the hub are brought before, by `hub_files`."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub, "_answers", lambda endpoint: answers)
+    answer(monkeypatch, AssertionError("the network was asked"))
     with hub.fetching(SPEC):
-        assert constants.HF_HUB_OFFLINE is not answers
+        assert constants.HF_HUB_OFFLINE is True
+        with pytest.raises(OfflineModeIsEnabled):
+            get_hf_file_metadata("http://127.0.0.1:1/a/b/resolve/main/c")
     assert constants.HF_HUB_OFFLINE is False
 
 

@@ -1,4 +1,4 @@
-"""The open_clip backend, on tiny random pairs put into its tables for the test; the hub is never asked."""
+"""The open_clip backend, on tiny random pairs put into its tables for the test; no hub beyond this machine is asked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from hubserver import hub_server
 from open_clip.transform import image_transform
 from open_clip.transformer import QuickGELU
+from safetensors.torch import save
 from torch import Tensor, nn
 from torchvision.transforms import CenterCrop, Resize
 
@@ -81,11 +83,26 @@ def test_features_of_a_file_equal_open_clips_own(name: str, tmp_path: Path) -> N
 
 def test_a_tag_trained_with_quickgelu_gets_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = saved_pair("tiny", tmp_path)
-    monkeypatch.setattr(hub, "_answers", lambda endpoint: True)
-    monkeypatch.setattr(open_clip, "download_pretrained", lambda tag: str(path))
+    monkeypatch.setattr(backend, "hub_files", lambda *_, **__: (path,))
     right = open_clip.create_model("tiny", pretrained=str(path), force_quick_gelu=True).eval()
     with torch.inference_mode():
         assert torch.equal(backend.load(spec_of("tiny/openai"))(frames()), right.encode_image(frames()))
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_weights_come_from_the_hub_as_safetensors_where_it_has_them_so(
+    safe: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, name = saved_pair("tiny", tmp_path), "someone/tiny/open_clip_pytorch_model.bin"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    with hub_server() as server:
+        server.is_asked(monkeypatch)
+        server.files[name] = path.read_bytes()
+        if safe:
+            server.files["someone/tiny/open_clip_model.safetensors"] = save(torch.load(path, weights_only=True))
+        backend.load(spec_of("tiny/openai"))
+    got = [name for method, name in server.asked if method == "GET"]
+    assert got == (["someone/tiny/open_clip_model.safetensors"] if safe else [name])
 
 
 def test_without_our_care_open_clip_gives_the_openai_tag_another_activation(tmp_path: Path) -> None:

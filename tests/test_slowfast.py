@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,24 @@ def test_an_unreachable_server_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", refuse)
     with pytest.raises(WeightsError, match=r"^pytorchvideo:slowfast_r50: weights can't be had \(the server can't be"):
         backend.load(spec_of("slowfast_r50"))
+
+
+@pytest.mark.parametrize("kept", [0, 5, 400])
+def test_a_download_that_was_cut_short_is_not_kept(kept: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"model_state": {"a": torch.zeros(100)}}, buffer)
+    file = tmp_path / "hub" / "checkpoints" / "SLOWFAST_8x8_R50.pyth"
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", lambda *_, **__: file.write_bytes(buffer.getvalue()[:kept]))
+    with pytest.raises(
+        WeightsError, match=r"^pytorchvideo:slowfast_r50: weights can't be had \(what came is damaged; try"
+    ):
+        backend.load(spec_of("slowfast_r50"))
+    assert not file.exists()
+    file.write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"damaged; remove .*SLOWFAST_8x8_R50.pyth\)"):
+        backend.load(spec_of("slowfast_r50"))
+    assert file.exists()
 
 
 def test_the_download_runs_no_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pretend_hub(monkeypatch: pytest.MonkeyPatch, state: dict[str, Tensor]) -> None:
     """Answer timm's download with a state dictionary."""
-    monkeypatch.setattr(hub, "_answers", lambda endpoint: True)
+    monkeypatch.setattr(backend, "hub_files", lambda *_, **__: ())
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", lambda *_, **__: dict(state))
 
 

@@ -15,7 +15,6 @@ from torchvision.models._api import WeightsEnum
 from torchvision.transforms._presets import ImageClassification
 
 from vqa.errors import UnknownModelError, WeightsError
-from vqa.extract.backends import hub
 from vqa.extract.backends import torchvision as backend
 from vqa.extract.spec import ModelSpec, parse_spec
 
@@ -37,7 +36,7 @@ def random_state(name: str, **options: Any) -> dict[str, Tensor]:
 
 def pretend_hub(monkeypatch: pytest.MonkeyPatch, state: dict[str, Tensor]) -> None:
     """Answer torchvision's download, ours and its own, with a state dictionary."""
-    monkeypatch.setattr(hub, "_answers", lambda endpoint: True)
+    monkeypatch.setattr(backend, "address_file", lambda url: None)
     monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: OrderedDict(state))
 
 
@@ -163,8 +162,7 @@ def test_an_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
         except OSError as error:
             raise urllib.error.URLError(error) from error
 
-    monkeypatch.setattr(hub, "_answers", lambda endpoint: False)
-    monkeypatch.setattr(WeightsEnum, "get_state_dict", refuse)
+    monkeypatch.setattr(backend, "address_file", refuse)
     with pytest.raises(
         WeightsError, match=r"^torchvision:resnet18: weights can't be had \(the server can't be reached: no"
     ):
@@ -175,8 +173,7 @@ def test_a_download_with_another_hash_is_one_line(monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError('invalid hash value (expected "f37072fd", got "00000000")')
 
-    monkeypatch.setattr(hub, "_answers", lambda endpoint: True)
-    monkeypatch.setattr(WeightsEnum, "get_state_dict", refuse)
+    monkeypatch.setattr(backend, "address_file", refuse)
     with pytest.raises(WeightsError, match="invalid hash value"):
         backend.load(spec_of("resnet18"))
 

@@ -31,6 +31,7 @@ from vqa.workspace import FILE_NAME, Workspace, open_workspace
 _PACKAGES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "av", "h5py", "numpy")
 _OPTIONAL = ("transformers", "imageio-ffmpeg")
 _ANSWERS = "answers"
+_OPEN = ", but not by https: who sits between could send other weights; set HF_ENDPOINT to an https address"
 _NAMED = 3  # models that a message names one by one
 
 
@@ -180,9 +181,16 @@ def _ask(*, offline: bool) -> Mapping[str, str]:
     if offline:
         return dict.fromkeys(names.values(), "was not asked (--offline)")
     answers = which_answer(tuple(addresses.values()))
-    return {
-        name: _ANSWERS if answer else "does not answer" for name, answer in zip(names.values(), answers, strict=True)
-    }
+    told = [_ANSWERS if answer else "does not answer" for answer in answers]
+    if answers[0] and _is_open(addresses["model hub"]):
+        told[0] += _OPEN
+    return dict(zip(names.values(), told, strict=True))
+
+
+def _is_open(address: str) -> bool:
+    """Say whether others than the one at an address can answer in its place: it is neither https nor this machine."""
+    place = urlsplit(address)
+    return place.scheme != "https" and place.hostname not in ("localhost", "127.0.0.1", "::1")
 
 
 def _specs(settings: ExtractSettings, missing: list[str]) -> tuple[ModelSpec, ...]:
@@ -216,7 +224,7 @@ def _absent_weights(
     others = [spec for spec in absent if spec not in bundled]
     named = " ".join(others) if len(others) <= _NAMED else " ".join(settings.models)
     for specs, server, patterns in ((bundled, registry, "bundled"), (others, hub, named)):
-        if specs and network[server] != _ANSWERS:
+        if specs and not network[server].startswith(_ANSWERS):
             yield (
                 f"weights of {len(specs)} model(s) are not here, and the {server} {network[server]}; run "
                 f"`vqa models fetch {patterns} --weights-dir DIR` where it can be reached, and bring DIR here"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import pickle
+import re
 import ssl
 import sys
 import threading
@@ -13,14 +14,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from vqa.errors import WeightsError
 from vqa.extract.spec import ModelSpec
 from vqa.extract.weights import SwitchedOff, hub_error
-from vqa.files import downloading, downloads
+from vqa.files import downloading, downloads, make_folders, sha256_of
 
 _ANSWER_SECONDS = 5.0
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
+
+HUB = threading.RLock()
+"""Held by whoever asks the hub or switches it off: the switch is one for the whole process."""
 
 
 @contextlib.contextmanager
@@ -78,45 +84,60 @@ class _Refusal(urllib.request.BaseHandler):
 @contextlib.contextmanager
 def _no_network() -> Iterator[None]:
     """Switch off both ways by which libraries fetch weights, huggingface_hub and urllib, for the block."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE, getattr(urllib.request, "_opener", None)
-    constants.HF_HUB_OFFLINE = True
+    before = getattr(urllib.request, "_opener", None)
     urllib.request.install_opener(urllib.request.build_opener(_Refusal))
     try:
-        yield
+        with _hub_switched_off():
+            yield
     finally:
-        constants.HF_HUB_OFFLINE = before[0]
-        urllib.request.install_opener(before[1])
+        urllib.request.install_opener(before)
 
 
 @contextlib.contextmanager
 def fetching(spec: ModelSpec) -> Iterator[None]:
-    """Let a library fetch weights inside the block; where it can't, say why in one line.
+    """Let a library load weights inside the block, or fetch them by address; where it can't, say why in one line.
 
-    huggingface_hub repeats every request to an unreachable hub six times, 23 s for each of several file names, even for
-    files it already holds. So the hub is asked once, and if it does not answer, the block works from the local cache.
+    huggingface_hub finds what it keeps and asks no network: it would believe whatever it is told. What is to come from
+    the hub is brought before, by `hub_files`.
 
     Raises:
         WeightsError: the library could not fetch the weights.
     """
     try:
         # What libraries say of their downloads is no result: torch.hub prints it to stdout.
-        with _offline_if_unreachable(), contextlib.redirect_stdout(sys.stderr):
+        with HUB, _hub_switched_off(), contextlib.redirect_stdout(sys.stderr):
             yield
-    except _fetch_errors() as error:
-        # open_clip puts a plain FileNotFoundError over the hub's own error, which tells why.
-        inner = error.__context__ if type(error) is FileNotFoundError else None
-        raise hub_error(spec, inner if isinstance(inner, Exception) else error) from error
+    except fetch_errors() as error:
+        raise hub_error(spec, error) from error
+
+
+def address_file(url: str) -> Path:
+    """Return where torch.hub keeps the file of an address, fetched unless its bytes are there.
+
+    torch.hub looks at the hash that a name carries after a download alone, and of a few digits as well, which are none.
+
+    Raises:
+        OSError: it can't be had.
+        RuntimeError: what came has another hash than its name says.
+    """
+    import torch.hub
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    named = _HASH_IN_NAME.search(path.name)
+    start = named[1] if named else ""
+    if not (path.is_file() and (not start or sha256_of(path).startswith(start))):
+        make_folders(path.parent)
+        torch.hub.download_url_to_file(url, str(path), start or None, progress=False)
+    return path
 
 
 @contextlib.contextmanager
-def _offline_if_unreachable() -> Iterator[None]:
-    """Switch huggingface_hub to its local cache for the block, if the hub does not answer."""
+def _hub_switched_off() -> Iterator[None]:
+    """Let huggingface_hub work from its local cache alone, for the block."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not which_answer((constants.ENDPOINT,))[0]
+    constants.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
@@ -161,11 +182,16 @@ def which_answer(addresses: Sequence[str]) -> tuple[bool, ...]:
     return tuple(found.get(address, False) for address in addresses)
 
 
-def _fetch_errors() -> tuple[type[Exception], ...]:
+def fetch_errors() -> tuple[type[Exception], ...]:
     """Return what the libraries raise when a download fails, or when what arrived has another hash or is damaged."""
     from safetensors import SafetensorError
 
     errors = (OSError, RuntimeError, pickle.UnpicklingError, SafetensorError)
-    # The HTTP library's errors are none of these; it is loaded only if huggingface_hub uses it, under either name.
-    clients = (sys.modules.get(name) for name in ("httpx", "httpx2"))
-    return (*errors, *(client.HTTPError for client in clients if client is not None))
+    # The HTTP library's errors are none of these.
+    return (*errors, *(library.HTTPError for library in http_libraries()))
+
+
+def http_libraries() -> tuple[Any, ...]:
+    """Return the HTTP library that huggingface_hub uses, which has two names, once it is loaded."""
+    libraries = (sys.modules.get(name) for name in ("httpx", "httpx2"))
+    return tuple(library for library in libraries if library is not None)

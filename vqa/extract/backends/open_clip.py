@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from vqa.errors import UnknownModelError
 from vqa.extract.backends import Backend, suggest
 from vqa.extract.backends.hub import fetching
+from vqa.extract.backends.hub_files import hub_files
 from vqa.extract.spec import InputSpec, ModelSpec, Plan
 from vqa.extract.weights import file_id, load_strictly, read_state
 
@@ -136,14 +137,22 @@ def load(spec: ModelSpec) -> nn.Module:
         WeightsError: the weights can't be had or do not fit.
     """
     tag = _tag_of(spec)
-    if spec.weights_are_a_file:
-        path = Path(spec.weights)
-    else:
-        with fetching(spec):
-            path = Path(open_clip.download_pretrained(dict(tag)))
+    path = Path(spec.weights) if spec.weights_are_a_file else _bring(spec, tag)
     network = build(spec)
     load_strictly(network, _image_part(read_state(path)), source=str(spec))
     return network
+
+
+def _bring(spec: ModelSpec, tag: Mapping[str, Any]) -> Path:
+    """Return where a tag's weights lie, fetched if need be: as safetensors, where the repository has them so."""
+    if source := tag.get("hf_hub"):
+        repository, _, named = source.rpartition("/")
+        named = named or "open_clip_pytorch_model.bin"
+        stem = named.removesuffix(".bin").removesuffix(".pth")
+        safe = "open_clip_model" if stem == "open_clip_pytorch_model" else stem
+        return hub_files(spec, repository, (f"{safe}.safetensors", named) if stem != named else (named,))[0]
+    with fetching(spec):
+        return Path(open_clip.download_pretrained(dict(tag)))
 
 
 def _image_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from vqa.errors import UnknownModelError, WeightsError
 from vqa.extract.backends import Backend, suggest
@@ -105,10 +107,18 @@ def _fetch(spec: ModelSpec) -> Mapping[str, Tensor]:
     """Read all tensors of a local file, or of the zoo's, which is kept in torch's hub folder."""
     if spec.weights_are_a_file:
         return read_state(Path(spec.weights))
-    from torch.hub import load_state_dict_from_url
+    from torch import hub
 
+    url = _url(spec)
+    path = Path(hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    is_new = not path.exists()
     with fetching(spec):
-        content: Any = load_state_dict_from_url(_url(spec), map_location="cpu", progress=False, weights_only=True)
+        try:
+            content: Any = hub.load_state_dict_from_url(url, map_location="cpu", progress=False, weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            if is_new:  # cut short on its way, which no hash tells: the next fetch is to start anew
+                path.unlink(missing_ok=True)
+            raise RuntimeError(f"what came is damaged; {'try again' if is_new else f'remove {path}'}") from error
     state = content.get(_NEST) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
         raise WeightsError(f"{spec}: the published file holds no {_NEST!r}; name a local file: {spec}/FILE.safetensors")

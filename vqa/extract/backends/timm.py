@@ -21,7 +21,8 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from vqa.errors import UnknownModelError, WeightsError
 from vqa.extract.backends import Backend, suggest
-from vqa.extract.backends.hub import fetching
+from vqa.extract.backends.hub import address_file, fetching
+from vqa.extract.backends.hub_files import hub_files
 from vqa.extract.spec import InputSpec, ModelSpec, Plan
 from vqa.extract.weights import file_id, load_strictly, read_state
 
@@ -32,6 +33,9 @@ _UNTRAINED_NORMS = frozenset({"head.norm.weight", "head.norm.bias"})
 
 _TOKENS_ONLY = "_enc"
 """How the names of architectures end for which timm defines no pooled features."""
+
+_SAFE = {"pytorch_model.bin": "model.safetensors", "open_clip_pytorch_model.bin": "open_clip_model.safetensors"}
+"""What timm looks for first; of other files ending in `.bin` the same name with `.safetensors`."""
 
 
 class PooledFeatures(nn.Module):
@@ -126,9 +130,22 @@ def load(spec: ModelSpec) -> nn.Module:
     if spec.weights_are_a_file:
         return _load_file(spec)
     name = _full_name(spec)
+    _bring(spec, timm.models.get_pretrained_cfg(name))
     with fetching(spec), _every_tensor_loaded(spec):
         network = timm.create_model(name, pretrained=True)
     return PooledFeatures(network).float().eval()
+
+
+def _bring(spec: ModelSpec, config: Any) -> None:
+    """Bring the file that timm will look for: as safetensors, where a repository has it so."""
+    if not config.hf_hub_id:
+        with fetching(spec):
+            address_file(config.url)
+    else:
+        repository, _, revision = config.hf_hub_id.partition("@")
+        named = config.hf_hub_filename or "pytorch_model.bin"
+        safe = _SAFE.get(named, f"{named.removesuffix('.bin')}.safetensors" if named.endswith(".bin") else named)
+        hub_files(spec, repository, tuple(dict.fromkeys((safe, named))), revision=revision or "main")
 
 
 def _load_file(spec: ModelSpec) -> nn.Module:

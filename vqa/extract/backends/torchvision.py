@@ -24,7 +24,7 @@ from torchvision import models
 
 from vqa.errors import UnknownModelError
 from vqa.extract.backends import Backend, suggest
-from vqa.extract.backends.hub import fetching
+from vqa.extract.backends.hub import address_file, fetching
 from vqa.extract.spec import InputSpec, ModelSpec, Plan
 from vqa.extract.weights import file_id, load_strictly, read_state
 
@@ -195,11 +195,13 @@ def load(spec: ModelSpec) -> nn.Module:
 
 
 def _fetch(spec: ModelSpec) -> Mapping[str, Tensor]:
-    """Read all tensors of a local file, or of torchvision's own download, whose hash it checks."""
+    """Read all tensors of a local file, or of torchvision's own download, held against the hash in its name."""
     if spec.weights_are_a_file:
         return read_state(Path(spec.weights))
+    weights = _weights_of(spec)
     with fetching(spec):
-        state: Mapping[str, Tensor] = _weights_of(spec).get_state_dict(progress=False, check_hash=True)
+        address_file(weights.url)
+        state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     return state
 
 

@@ -29,7 +29,7 @@ from torch import float32, nn
 
 from vqa.errors import UnknownModelError, WeightsError
 from vqa.extract.backends import Backend
-from vqa.extract.backends.hub import fetching
+from vqa.extract.backends.hub_files import hub_files
 from vqa.extract.backends.transformers_families import (
     ARCHITECTURES,
     FAMILIES,
@@ -48,6 +48,7 @@ _NAME = "transformers"
 _CONFIG = "config.json"
 _PREPROCESSING = ("video_preprocessor_config.json", "preprocessor_config.json")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_LEADING_AWAY = ("transformers_weights", "quantization_config")
 
 
 def list_names() -> tuple[str, ...]:
@@ -179,7 +180,9 @@ def load(spec: ModelSpec) -> nn.Module:
     plan = describe(spec)
     architecture = ARCHITECTURES[_published(spec).config["architectures"][0]]
     _, models = _auto(spec, architecture)
-    network, found = _read(_weights_file(spec), models)
+    path = _weights_file(spec)
+    _check_leads_nowhere(spec, path.with_name(_CONFIG))
+    network, found = _read(path, models)
     _check_whole(spec, architecture, found)
     _check_configuration(spec, plan, network.config.to_dict())
     return ClipFeatures(network, architecture).eval()
@@ -194,15 +197,7 @@ def _fetch_configuration(spec: ModelSpec) -> None:
     """
     if spec.weights_are_a_file or _repository(spec) in POOL or _find_file(spec, _CONFIG):
         return
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    with fetching(spec):
-        hf_hub_download(_repository(spec), _CONFIG)
-        try:
-            hf_hub_download(_repository(spec), _PREPROCESSING[0])
-        except (EntryNotFoundError, LocalEntryNotFoundError):
-            hf_hub_download(_repository(spec), _PREPROCESSING[1])
+    hub_files(spec, _repository(spec), (_CONFIG,), _PREPROCESSING)
 
 
 def _weights_file(spec: ModelSpec) -> Path:
@@ -213,16 +208,21 @@ def _weights_file(spec: ModelSpec) -> Path:
     """
     if spec.weights_are_a_file:
         return Path(spec.weights)
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
     # Not left to the library: for repositories without safetensors it asks a server on the hub to convert them.
-    with fetching(spec):
-        hf_hub_download(_repository(spec), _CONFIG)
-        try:
-            return Path(hf_hub_download(_repository(spec), _WEIGHTS[0]))
-        except (EntryNotFoundError, LocalEntryNotFoundError):
-            return Path(hf_hub_download(_repository(spec), _WEIGHTS[1]))
+    described = () if _repository(spec) in POOL else (_PREPROCESSING,)
+    return hub_files(spec, _repository(spec), (_CONFIG,), *described, _WEIGHTS)[-1]
+
+
+def _check_leads_nowhere(spec: ModelSpec, config: Path) -> None:
+    """Refuse a configuration that makes the library read other weights than those whose bytes were checked.
+
+    Raises:
+        WeightsError: it does.
+    """
+    content = _read_json(spec, config if config.is_file() else None, _CONFIG)
+    for key in _LEADING_AWAY:
+        if key in content:
+            raise WeightsError(f"{spec}: its {_CONFIG} holds {key!r}, by which other weights are read; use another one")
 
 
 def _read(path: Path, models: Any) -> tuple[Any, Mapping[str, Any]]:
