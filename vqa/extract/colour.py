@@ -12,9 +12,9 @@ from vqa.errors import VideoError
 from vqa.extract.tags import FULL_RANGE, UNSPECIFIED, StreamTags
 
 # ITU-T H.273: matrix coefficients and transfer characteristics.
-BT709, BT601 = 1, 6
+_RGB, BT709, BT601 = 0, 1, 6
 _MATRICES = {1, 4, 5, 6, 7, 9}
-_NO_MATRIX_OF_A_CONTAINER = {0, UNSPECIFIED, 3}  # 0, R'G'B', can't be meant of Y'CbCr; 3 is reserved
+_NO_MATRIX_OF_A_CONTAINER = {_RGB, UNSPECIFIED, 3}  # R'G'B' can't be meant of Y'CbCr; 3 is reserved
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _HD_LINES = 720
 _LIMITED_RANGE = 1
@@ -81,6 +81,8 @@ def _matrix(frame: av.VideoFrame, tags: StreamTags) -> tuple[int, str]:
     if len(frame.format.components) < 3:
         return BT601, "frame"  # grey: any matrix gives the same; PNG tags it as RGB
     said, source = frame.colorspace, "frame"
+    if said == _RGB and frame.format.components[1].width < frame.width:
+        said = UNSPECIFIED  # that needs chroma at every pixel (H.273, 8.3)
     if said == UNSPECIFIED and tags.matrix not in _NO_MATRIX_OF_A_CONTAINER:
         said, source = tags.matrix, "container"
     if said in _MATRICES:
