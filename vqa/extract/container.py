@@ -18,7 +18,7 @@ DEFAULT_MAX_PIXELS = 8192 * 8192
 
 # Only containers that hold one stream of pictures by themselves: no playlists, which make FFmpeg open other files.
 _CONTAINERS = (
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,yuv4mpegpipe,h264,hevc,obu,ivf,mxf,nut,rm,dv,gif"
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,yuv4mpegpipe,h264,hevc,m4v,obu,ivf,mxf,nut,rm,dv,gif"
 )
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
 

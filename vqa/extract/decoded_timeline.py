@@ -14,8 +14,9 @@ from vqa.extract.frame_times import ABSENT, FrameTimes, arrange_times
 from vqa.extract.packet_times import PacketTimes
 from vqa.extract.packets import decode_packets, read_packets
 from vqa.extract.timeline import LengthLimit, Timeline, require_two
+from vqa.extract.transport_stream import count_joins
 
-_WAITING_DECODERS = {"h264", "hevc"}
+WAITING_DECODERS = {"h264", "hevc"}
 """These show nothing before the first picture that needs nothing before it, key frame or not."""
 _LONG_STEP = 1.5
 """Where data is lost the next picture is later by so many of the usual distances, at least."""
@@ -116,7 +117,7 @@ def decode_timeline(
 def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:
     """Tell which frames refer to nothing that came before the stream's start, and are no picture cut off at its end."""
     count = len(frames.pts)
-    if packets.codec in _WAITING_DECODERS:
+    if packets.codec in WAITING_DECODERS:
         begun = np.flatnonzero(frames.numbers == packets.keys[0]) if packets.keys else np.empty(0, np.intp)
     else:
         begun = np.flatnonzero(frames.keys)
@@ -150,8 +151,6 @@ def _without_loose_starts(kept: NDArray[np.intp], parts: NDArray[np.intp], frame
 def _refuse_damage(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np.intp], times: FrameTimes) -> None:
     """Refuse a stream of which the decoder could not read a picture, or has lost one.
 
-    FFmpeg's doubts of a packet alone are no damage: where segments were joined, counters begin anew.
-
     Raises:
         VideoError: it is damaged, or its parts can't be put together.
     """
@@ -171,17 +170,20 @@ def _refuse_damage(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np
 
 
 def _is_whole_around(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np.intp], times: FrameTimes) -> bool:
-    """Tell whether nothing is lost around the packets that FFmpeg has doubts of."""
+    """Tell whether nothing is lost around the packets that FFmpeg has doubts of: no decoder says so dependably.
+
+    Where segments were joined, the counter of packets begins anew between two pictures, and the next refers to none.
+    """
+    joins = count_joins(packets.file, packets.pid) if packets.corrupt and packets.pid is not None else 0
+    if joins is None or len(packets.corrupt) > joins:
+        return False
     numbers, after = frames.numbers[kept], np.diff(times.pts)
     usual = float(np.median(after))
     keys = set(packets.keys)
     for number in packets.corrupt:
-        place = np.flatnonzero(numbers == number)
-        if number < numbers.min():
+        if number + 1 in keys or number < numbers.min():
             continue
-        if number == numbers.max() or not len(place) or frames.corrupt[kept[place[0]]]:
-            return False
-        around = after[max(0, place[0] - 1) : place[0] + 1]
-        if number + 1 not in keys and (packets.codec == "hevc" or (around > _LONG_STEP * usual).any()):
+        place = np.flatnonzero(numbers == number)
+        if not len(place) or (after[max(0, place[0] - 1) : place[0] + 1] > _LONG_STEP * usual).any():
             return False
     return True

@@ -90,8 +90,8 @@ def arrange_times(pts: NDArray[np.int64], durations: NDArray[np.int64], clock: C
     source += f", {len(parts)} parts one behind the other" if len(parts) > 1 else ""
     if (np.diff(joined) > 0).all():
         return FrameTimes(joined, int(joined[-1]) + last, clock.time_base, parts, source)
-    spread = _spread(joined, last)
-    return FrameTimes(spread, int(spread[-1]) + last * _FINE, clock.time_base / _FINE, parts, source)
+    end = (int(joined[-1]) + last) * _FINE
+    return FrameTimes(_spread(joined, last), end, clock.time_base / _FINE, parts, source)
 
 
 _ONE_PART = np.zeros(1, np.intp)

@@ -15,11 +15,11 @@ import numpy as np
 
 from vqa.errors import VideoError
 from vqa.extract.frame_times import ABSENT, GAP_SECONDS, Clock
-from vqa.extract.packets import CODECS_WITH_PICTURE_TYPES, is_clean_start, is_hidden, shows_late
-from vqa.extract.stream_end import ends_whole
+from vqa.extract.packets import CODECS_WITH_PICTURE_TYPES, is_clean_start, is_hidden, picture_type
 from vqa.extract.streams import stream_choice
 from vqa.extract.tags import read_tags
 from vqa.extract.timeline import LengthLimit, Timeline, require_two
+from vqa.extract.transport_stream import ends_whole
 
 if TYPE_CHECKING:
     from vqa.extract.packets import Packet
@@ -50,10 +50,10 @@ class PacketTimes:
             _nominal_rate(stream),
             may_restart=bool(container.format.flags & _MAY_RESTART),
         )
+        self.file, self.pid = Path(container.name), stream.id if self._container == "mpegts" else None
+        """Of a transport stream, the packet identifier."""
         self.last_may_be_cut = (
-            self.codec == "hevc"
-            and self._container in _CUT_ANYWHERE
-            and not ends_whole(Path(container.name), stream.id if self._container == "mpegts" else None)
+            self.codec == "hevc" and self._container in _CUT_ANYWHERE and not ends_whole(self.file, self.pid)
         )
         """Whether the decoder would not say so."""
         # AVI has no presentation times: those of B-frames are guessed, and guessed anew after a jump.
@@ -112,6 +112,8 @@ class PacketTimes:
             self._length.begin_anew()
 
     def _note_key(self, packet: Packet) -> None:
+        if self._tells_types and picture_type(packet, self.codec) != 1:
+            return  # an index may call every picture one
         clean = is_clean_start(packet, self.codec)
         if not self.keys:
             del self._pts[:]  # what was read before it can't be decoded
@@ -128,7 +130,7 @@ class PacketTimes:
     def _shows(self, packet: Packet) -> bool:
         """Note what speaks against a packet; return whether it shows a frame, and says when."""
         if self._tells_types and not self._reorders:
-            self._reorders = shows_late(packet, self.codec)
+            self._reorders = picture_type(packet, self.codec) not in {1, 2}
         if packet.is_corrupt:
             self.corrupt.append(self.count)
         if packet.is_discard or is_hidden(packet, self.codec):

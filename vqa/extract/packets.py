@@ -62,16 +62,16 @@ def is_hidden(packet: Packet, codec: str) -> bool:
     return codec == "vp8" and not bytes(memoryview(packet)[:1])[0] & 0x10
 
 
-def shows_late(packet: Packet, codec: str) -> bool:
-    """Tell whether a picture is shown before one that was coded earlier, or may be none at all.
+def picture_type(packet: Packet, codec: str) -> int | None:
+    """Return 1 for a picture that refers to no other, 2 for one that refers back, 3 for one that refers ahead, too.
 
-    B-pictures: picture_coding_type (ISO/IEC 13818-2, 6.3.9), vop_coding_type (ISO/IEC 14496-2, 6.3.5), whose pictures
-    of few bytes say that nothing has changed.
+    They are picture_coding_type (ISO/IEC 13818-2, 6.3.9) and vop_coding_type (ISO/IEC 14496-2, 6.3.5) of the codecs in
+    `CODECS_WITH_PICTURE_TYPES`; None where a packet has none, or holds a picture that says only that nothing changed.
     """
     found = _PICTURE_HEADS[codec].search(bytes(packet))
-    if codec != "mpeg4":
-        return found is not None and found[1][0] >> 3 & 7 == 3
-    return packet.size <= _EMPTY_VOP_BYTES or (found is not None and found[1][0] >> 6 == 2)
+    if found is None or (codec == "mpeg4" and packet.size <= _EMPTY_VOP_BYTES):
+        return None
+    return (found[1][0] >> 6) + 1 if codec == "mpeg4" else found[1][0] >> 3 & 7
 
 
 def is_clean_start(packet: Packet, codec: str) -> bool:

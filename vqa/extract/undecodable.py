@@ -7,6 +7,8 @@ from pathlib import Path
 
 import av
 
+from vqa.extract.transport_stream import is_scrambled
+
 ENCRYPTED = "its pictures are encrypted; decrypt it first, with the key of who issued it"
 _NO_SETS = (
     "its stream lacks what the decoder is set up by (no sequence parameter set), as when a recording is joined late; "
@@ -16,8 +18,6 @@ _NO_SETS = (
 # NAL units of sequence parameter sets, by the bits of their first byte: ITU-T H.264 and H.265, table 7-1.
 _SEQUENCE_SETS = {"h264": (0x1F, 7), "hevc": (0x7E, 33 << 1)}
 _PACKETS_LOOKED_AT = 100
-_BYTES_LOOKED_AT = 1 << 22
-_TS_PACKET_BYTES = (188, 192, 204)
 
 
 def why_undecodable(container: av.container.InputContainer, stream: av.VideoStream, path: Path) -> str:
@@ -45,7 +45,7 @@ def why_undecodable(container: av.container.InputContainer, stream: av.VideoStre
         return ""
     if not lacking:
         return ""
-    if container.format.name == "mpegts" and _is_scrambled(path, stream.id):
+    if container.format.name == "mpegts" and is_scrambled(path, stream.id):
         return ENCRYPTED
     return _NO_SETS if seen > 1 else ""  # the last is PyAV's own, which flushes the decoder
 
@@ -67,17 +67,4 @@ def _has_sets(data: bytes, codec: str, *, lengths: bool) -> bool:
         if data[at + 4] & mask == kind:
             return True
         at += 4 + int.from_bytes(data[at : at + 4], "big")
-    return False
-
-
-def _is_scrambled(path: Path, pid: int) -> bool:
-    """Tell whether packets of MPEG-TS say that they are scrambled: ITU-T H.222.0, 2.4.3.2."""
-    with path.open("rb") as file:
-        data = file.read(_BYTES_LOOKED_AT)
-    for size in _TS_PACKET_BYTES:
-        starts = (at for at in range(size) if data[at : at + 8 * size : size] == b"\x47" * 8)
-        first = next(starts, None)
-        if first is not None:
-            heads = (data[at + 1 : at + 4] for at in range(first, len(data) - 3, size))
-            return any(head[2] & 0xC0 and int.from_bytes(head[:2], "big") & 0x1FFF == pid for head in heads)
     return False
