@@ -55,6 +55,8 @@ PAIRS = [
     for container in [*CONTAINERS, *(["raw"] if codec.split()[0] in RAW else [])]
     if container not in NOT_MUXED[codec.split()[0]]
 ]
+# The times of their B-frames do not ascend as they are decoded: the order and the nominal rate count.
+WITHOUT_PRESENTATION_TIMES, REORDERED = {"avi", "asf"}, {"h264 b", "hevc", "mpeg2 b", "mpeg4 b"}
 # FFmpeg writes these, and finds no picture in them when it reads them.
 WRITE_ONLY = {
     *(("hevc", container) for container in ("avi",)),
@@ -75,4 +77,7 @@ def test_the_frames_on_screen_are_those_of_ffmpeg(tmp_path: Path, codec: str, co
         return
     numbers, _ = ffmpeg_shown(path, tmp_path)
     assert shown(path) == numbers == list(range(60))
-    assert shown_at(path) == ffmpeg_shown_at(path, tmp_path)
+    if container in WITHOUT_PRESENTATION_TIMES and codec in REORDERED:
+        assert shown_at(path) == [int(60 * (part + 0.5) / 8) for part in range(8)]
+    else:
+        assert shown_at(path) == ffmpeg_shown_at(path, tmp_path)
