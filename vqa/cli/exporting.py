@@ -50,7 +50,8 @@ def export(file: Path, *, model: Path | None, models: tuple[str, ...], folder: P
     suffix = file.suffix.lower()
     if suffix == _HEAD:
         _refuse(models, "--models", "tables, and a scorer has its own")
-        head = pipeline.export_head(file, model, folder=folder)
+        with terminal.Bars() as bars:
+            head = pipeline.export_head(file, model, folder=folder, progress=bars)
         (terminal.print_json if as_json else tables.print_head)(head)
     elif suffix in pipeline.TABLE_SUFFIXES:
         _refuse(model, "--model", f"{_HEAD}, and a table has the cache's features; name them with --models")
