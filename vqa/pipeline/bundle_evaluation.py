@@ -37,7 +37,7 @@ def evaluate_bundle(
         DegenerateDataError: no video is left to test on, or their scores are all equal.
     """
     workspace, tested = open_workspace(folder), open_workspace(on or folder)
-    file = model or workspace.bundle_file
+    results, file = workspace.results_folder(results_name("bundle", tested.root)), model or workspace.bundle_file
     bundle = load_bundle(file)
     if bundle.note:
         progress.note(bundle.note)
@@ -56,7 +56,6 @@ def evaluate_bundle(
     said = bundle.predict(table.blocks)
     name = str(bundle.header.get("method", {}).get("name", "bundle"))
     metrics = score_predictions(table.mos, said.scores)
-    results = workspace.results_dir / results_name("bundle", tested.root)
     report = CrossReport(
         contenders=(CrossContender(name, f"the bundle {file}", metrics),),
         trained_on=str(file),
