@@ -181,3 +181,32 @@ def test_a_workspace_that_is_reached_through_a_link_works(job: Path, tmp_path: P
     for command in commands:
         assert run(*command, "-C", tmp_path / "linked")[0] == 0, command
     assert (job / "results" / "report.html").is_file()
+
+
+def test_torn_files_are_told_as_damaged_with_the_command_that_makes_them_anew(
+    job: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(job)
+    assert "Damaged" not in run()[1]
+    for name, command in (
+        ("results/evaluation.json", "vqa evaluate"),
+        ("scorer.vqa", "vqa train"),
+        ("selection.json", "vqa select"),
+    ):
+        file = Path(name)
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        status, out, err = run()
+        (told,) = [line for line in out.splitlines() if line.startswith("Damaged: ")]
+        assert (status, err) == (0, "")
+        assert told.startswith(f"Damaged: {name}: is ")
+        assert told.endswith(f"; run `{command}` again")
+        assert "No models are selected" not in out
+        assert "no scorer is trained" not in out
+        assert f"  {command}" in out.partition("Next:")[2]
+        file.write_bytes(whole)
+    file = Path("selection.json")
+    whole = file.read_bytes()
+    file.unlink()
+    assert "No models are selected" in run()[1]
+    assert "Damaged" not in run()[1]

@@ -67,6 +67,10 @@ class Recorder:
                 self._book.record(row.id, "", None, "open", error)
             self.progress.update("reading files", done, len(self.rows))
         self._finder.flush()
+        for lines in self._finder.damaged():
+            self.progress.note(
+                f"{lines}: what stood there is found out anew; `vqa cache verify --repair` drops what is damaged"
+            )
 
     def add(self, candidate: Candidate, loader: CandidateLoader, *, idle: bool) -> None:
         """Settle a candidate, find which videos lack it, and load and probe it if any does.
@@ -132,13 +136,20 @@ class Recorder:
         return list(jobs.values())
 
     def failures(self) -> tuple[Failure, ...]:
-        """Return what stands against this dataset's videos and this run's candidates."""
-        fingerprints = {EVERY_CANDIDATE, *(entry.candidate.fingerprint for entry in self.entries)}
+        """Return what stands against this dataset's videos and this run's candidates.
+
+        A failure of a pair that has features stands against nothing: the line that cancelled it was lost.
+        """
         keys, unread = set(self.keys.values()), {row.id for row in self.rows} - self.keys.keys()
+        lacking = {
+            entry.candidate.fingerprint: keys - self.store.keys(entry.candidate.fingerprint) for entry in self.entries
+        }
+        lacking[EVERY_CANDIDATE] = set().union(*lacking.values())
         return tuple(
             failure
             for failure in self.ledger.open_failures()
-            if failure.fingerprint in fingerprints and (failure.key in keys if failure.key else failure.video in unread)
+            if failure.fingerprint in lacking
+            and (failure.key in lacking[failure.fingerprint] if failure.key else failure.video in unread)
         )
 
 
