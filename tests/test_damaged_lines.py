@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from faketoys import IDS, put_features, toy_workspace
-from s3server import Bucket
 from workspaces import Trained
 
 from vqa.cache.folder import append_line
@@ -19,7 +18,6 @@ from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.verifying import verify_cache
 from vqa.records import Failure
-from vqa.urls import place_of
 
 Run = Callable[..., tuple[int, str, str]]
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -278,34 +276,3 @@ def test_an_export_says_that_failed_videos_are_not_in_it(workspace: Path, run: R
     assert (status, "left out: v30.mp4\n" in out) == (3, True)
     with Path("part.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 30
-
-
-def test_damaged_lines_at_a_url_are_counted_mended_and_dropped_too(
-    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root, videos = place_of(f"{bucket.url}/cache"), [tmp_path / f"{number}.mp4" for number in range(3)]
-    for video in videos:
-        video.write_text(f"video {video.name}")
-    memo, ledger = KeyMemo(root), Ledger(root)
-    keys = [memo.key(video) for video in videos]
-    memo.flush()
-    for number in range(3):
-        ledger.add(failure(key=f"k{number}"))
-    ((key_file,), (failure_file,)) = (bucket.names("cache/keys/"), bucket.names("cache/failures/"))
-    for name in (key_file, failure_file):
-        lines = bucket.get(name).splitlines(keepends=True)
-        bucket.put(name, lines[0] + DAMAGES["digit"](lines[1]) + lines[2])
-    assert [KeyMemo(root).known(video) for video in videos] == [keys[0], None, keys[2]]
-    assert [each.key for each in Ledger(root).open_failures()] == ["k0", "k2"]
-    report = verify_cache(root)
-    assert (report.good, [lines.count for lines in report.damaged_lines]) == (False, [1, 1])
-    assert [str(lines.file) for lines in report.damaged_lines] == [
-        f"{bucket.url}/{name}" for name in (key_file, failure_file)
-    ]
-    memo = KeyMemo(root)
-    assert memo.key(videos[1]) == keys[1]
-    memo.flush()
-    report = verify_cache(root, repair=True)
-    assert (report.good, report.dropped_lines, verify_cache(root).good) == (True, 2, True)
-    assert [KeyMemo(root).known(video) for video in videos] == keys
-    assert [each.key for each in Ledger(root).open_failures()] == ["k0", "k2"]

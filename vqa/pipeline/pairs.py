@@ -20,6 +20,11 @@ class KnownFile:
     stamp: Stamp
 
 
+def note_of(lines: DamagedLines) -> str:
+    """Say that an extraction met damaged lines."""
+    return f"{lines}: what stood there is found out anew; `vqa cache verify --repair` drops what is damaged"
+
+
 class PairFinder:
     """Tells what is to be done, from the cache as it was found; after `refresh`, as it is.
 

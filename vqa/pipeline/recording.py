@@ -16,7 +16,7 @@ from vqa.extract.spec import Candidate
 from vqa.extract.worker_server import start_worker_server
 from vqa.pipeline.candidates import CandidateLoader, held_precision
 from vqa.pipeline.pace import Pace
-from vqa.pipeline.pairs import PairFinder
+from vqa.pipeline.pairs import PairFinder, note_of
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.storing import Entry, FailureBook, PairSink
 from vqa.records import EVERY_CANDIDATE, Failure, VideoFeatures
@@ -68,9 +68,7 @@ class Recorder:
             self.progress.update("reading files", done, len(self.rows))
         self._finder.flush()
         for lines in self._finder.damaged():
-            self.progress.note(
-                f"{lines}: what stood there is found out anew; `vqa cache verify --repair` drops what is damaged"
-            )
+            self.progress.note(note_of(lines))
 
     def add(self, candidate: Candidate, loader: CandidateLoader, *, idle: bool) -> None:
         """Settle a candidate, find which videos lack it, and load and probe it if any does.
