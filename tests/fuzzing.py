@@ -65,6 +65,15 @@ def read_bundle(path: Path) -> None:
     assert np.isfinite(said.scores).all()
 
 
+def mutated_bundle(content: bytes, seed: str) -> bytes:
+    """Return a damaged bundle, with the digest of its damaged bytes: a stranger can write one, too."""
+    from vqa.train.header import UNSEALED, sealed
+
+    digest = re.search(rb'digest\\":\\"([0-9a-f]{64})', content)
+    assert digest is not None
+    return sealed(mutated(content.replace(digest[1], UNSEALED.encode(), 1), seed))
+
+
 def read_weights(path: Path) -> None:
     from vqa.extract.weights import read_state
 
@@ -114,7 +123,7 @@ READERS: dict[str, tuple[Reader, Callable[[bytes, str], bytes]]] = {
     "textlabels": (read_labels, mutated_text),
     "tables": (read_table, mutated),
     "segments": (read_segment, mutated),
-    "bundles": (read_bundle, mutated),
+    "bundles": (read_bundle, mutated_bundle),
     "weights": (read_weights, mutated),
     "settings": (read_settings, mutated_text),
     "selections": (read_selection_file, mutated_text),

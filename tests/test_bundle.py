@@ -5,10 +5,14 @@ import struct
 
 import numpy as np
 import pytest
+from bundles import rewrite, without_digest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from vqa.errors import BundleError
 from vqa.train.bundle import load_bundle, save_bundle
 from vqa.train.fitting import TrainJob, TrainSettings, fit_many
+from vqa.train.header import read_header
 
 HEADER = {
     "models": [{"name": "timm:a", "fingerprint": "aaaa"}, {"name": "timm:b", "fingerprint": "bbbb"}],
@@ -99,6 +103,76 @@ def test_flipped_bytes_in_the_head_never_give_another_error(path):
             assert "\n" not in str(error)  # noqa: PT017
 
 
+def flipped(content, place, bit):
+    """Return bytes with one bit turned over."""
+    return content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+
+
+def require_refused(path):
+    """Require that neither a bundle nor its header is read, in one line that says what to do."""
+    for read in (load_bundle, read_header):
+        with pytest.raises(BundleError, match=r"run `vqa train` again|use the version it was made with") as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_anywhere_is_refused(path, tmp_path, share, bit):
+    whole = path.read_bytes()
+    flipped_file = tmp_path / "flipped"
+    flipped_file.write_bytes(flipped(whole, int(share * len(whole)), bit))
+    require_refused(flipped_file)
+
+
+@pytest.mark.slow
+def test_each_flipped_bit_of_a_whole_bundle_is_refused(path, tmp_path):
+    whole = path.read_bytes()
+    flipped_file = tmp_path / "flipped"
+    for place in range(len(whole)):
+        flipped_file.write_bytes(flipped(whole, place, place % 8))
+        require_refused(flipped_file)
+
+
+def test_a_flipped_digit_of_a_score_is_refused_by_name(path):
+    whole = path.read_bytes()
+    at = whole.index(b'\\"mos_mean\\":') + len(b'\\"mos_mean\\":')
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(BundleError, match=r"is no bundle, or a damaged one \(.*its bytes are not those.*\)"):
+        load_bundle(path)
+
+
+def test_a_bundle_of_before_digests_is_read_with_a_note(path, fitted):
+    without_digest(path)
+    bundle = load_bundle(path)
+    assert bundle.note == (
+        f"{path}: of an older version, without a digest by which damage is noticed; run `vqa train` again to have one"
+    )
+    assert bundle.fitted.predict(np.ones((2, 7))).tolist() == fitted.predict(np.ones((2, 7))).tolist()
+    assert read_header(path) == HEADER
+
+
+def test_a_bundle_with_its_digest_has_no_note(path):
+    assert load_bundle(path).note == ""
+    assert read_header(path) == HEADER
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document, _: document.pop("digest"),
+        lambda document, _: document.update(schema=3),
+        lambda document, _: document.update(digest=""),
+        lambda document, _: document.update(digest=None),
+        lambda document, _: document.update(digest="A" * 64),
+        lambda document, _: document.update(more=1),
+    ],
+)
+def test_a_digest_that_is_missing_or_of_another_form_is_refused(path, change):
+    rewrite(path, change)
+    require_refused(path)
+
+
 def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
     from safetensors.numpy import save_file
 
@@ -107,21 +181,9 @@ def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
         load_bundle(tmp_path / "model.safetensors")
 
 
-def rewrite(path, change):
-    """Change the JSON of a bundle, or its tensors."""
-    from safetensors import safe_open
-    from safetensors.numpy import save_file
-
-    with safe_open(path, framework="numpy") as file:
-        document = json.loads(file.metadata()["vqa_bundle"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    change(document, tensors)
-    save_file(tensors, path, metadata={"vqa_bundle": json.dumps(document)})
-
-
 def test_a_bundle_of_another_schema_says_so(path):
     rewrite(path, lambda document, _: document.update(schema=1))
-    with pytest.raises(BundleError, match="is of schema 1, this version reads 3"):
+    with pytest.raises(BundleError, match="is of schema 1, this version reads 4"):
         load_bundle(path)
 
 

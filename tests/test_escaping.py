@@ -182,8 +182,8 @@ def test_the_whole_job_on_hostile_names_prints_and_writes_nothing_that_acts(tmp_
         ("train", "--cached"): 0,
         ("evaluate", "--method", "ptm-vqa", "--no-baselines"): 0,
         ("cache", "info"): 0,
-        ("cache", "export", tmp_path / "out.csv"): 0,
-        ("cache", "export", tmp_path / "out.npz"): 0,
+        ("cache", "export", tmp_path / "out.csv"): 3,
+        ("cache", "export", tmp_path / "out.npz"): 3,
         ("cache", "export", tmp_path / "out.mat"): 1,  # one name is no Unicode, and MATLAB's texts are
         ("score", *sorted((folder / "clips").glob("*b*"))): 3,
     }

@@ -17,6 +17,7 @@ from vqa.cache.folder import append_line
 from vqa.cache.key import KeyMemo
 from vqa.cache.transfer import imported_record
 from vqa.errors import BundleError
+from vqa.pipeline.documents import read_document, write_document
 from vqa.pipeline.trusting import check_told
 from vqa.train.bundle import Bundle, load_bundle
 
@@ -124,10 +125,10 @@ def test_commands_on_many_damaged_files_end_in_a_result_or_one_line(folder: Path
 
 def test_a_selection_whose_names_are_not_the_caches_is_one_line(folder: Path, run: Run) -> None:
     file = folder / "selection.json"
-    document = json.loads(file.read_text())
+    document = read_document(file, digest_since=0)
     for row in document["rows"]:
         row["name"] += "x"
-    file.write_text(json.dumps(document))
+    write_document(file, document.pop("schema"), document)
     status, _, err = run("train", "--cached", "-C", folder)
     chosen = ", ".join(row["name"] for row in document["rows"] if row["selected"])
     assert (status, err) == (1, f"Error: {chosen}: called otherwise in the cache; run `vqa select` again\n")
@@ -136,7 +137,8 @@ def test_a_selection_whose_names_are_not_the_caches_is_one_line(folder: Path, ru
 def test_links_in_place_of_what_is_written_are_replaced_not_followed(folder: Path, run: Run) -> None:
     canary = folder.parents[1] / "outside" / "canary"
     (folder / "results").mkdir()
-    names = ["selection.json", "scorer.vqa", "cache/keys.jsonl", "results/metrics.csv", "results/predictions.csv"]
+    results = [f"results/{name}" for name in ("metrics.csv", "predictions.csv", "evaluation.json", "splits.json")]
+    names = ["selection.json", "scorer.vqa", "cache/keys.jsonl", *results]
     for name in names:
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(canary)
@@ -146,7 +148,7 @@ def test_links_in_place_of_what_is_written_are_replaced_not_followed(folder: Pat
     assert run("extract", "-C", folder)[0] == 0
     assert run("select", "--top-k", "2", "-C", folder)[0] == 0
     assert run("evaluate", "--splits", "1", "--method", "ptm-vqa", "--no-baselines", "-C", folder)[0] == 0
-    assert not (folder / "results" / "metrics.csv").is_symlink()
+    assert not any((folder / name).is_symlink() for name in results)
     assert canary.read_text() == "as it was\n"
 
 

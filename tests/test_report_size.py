@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 import vqa
-from vqa.escaping import csv_text
 from vqa.pipeline import build_report
+from vqa.pipeline.documents import EVALUATION_FILE, EVALUATION_SCHEMA, write_document
 from vqa.train.metrics import score_predictions
 
 N, SPLITS, MODELS = 1200, 100, 4
@@ -17,17 +15,14 @@ METHODS = ("blend", "ptm-vqa", "ridge", "svr", "best-single")
 def write_results(results, ids, mos):
     """Write what an evaluation on 100 splits leaves: 24,000 predictions, five methods."""
     rng = np.random.default_rng(1)
-    said, figures = [("split", "id", "mos", "predicted", "low", "high")], []
-    for split in range(1, SPLITS + 1):
+    predictions, figures = [], []
+    for _ in range(SPLITS):
         rows = rng.choice(N, N // 5, replace=False)
         scores = mos[rows] + rng.normal(size=len(rows))
-        said += [
-            (split, ids[row], mos[row], score, score - 1, score + 1) for row, score in zip(rows, scores, strict=True)
-        ]
-        found = score_predictions(mos[rows], scores)
-        figures += [{"split": split, "method": name, **vars(found), "models": "a"} for name in METHODS]
-    (results / "predictions.csv").write_text(csv_text(said))
-    (results / "metrics.csv").write_text(csv_text([tuple(figures[0]), *(row.values() for row in figures)]))
+        said = {"predicted": scores.tolist(), "low": (scores - 1).tolist(), "high": (scores + 1).tolist()}
+        predictions.append({"models": ["a"], "tested": rows.tolist(), **said})
+        figures.append(vars(score_predictions(mos[rows], scores)))
+    metrics = {name: [each[name] for each in figures] for name in figures[0]}
     summary = {
         "data_sha256": "0",
         "splits_sha256": "0",
@@ -38,9 +33,11 @@ def write_results(results, ids, mos):
         "top_k": 0,
         "left_out": {},
         "interval": {"coverage": 0.9, "covered": 0.9},
-        "methods": {name: {"title": name, "splits": SPLITS} for name in METHODS},
+        "methods": {name: {"title": name, "metrics": metrics} for name in METHODS},
+        "tested": {"ids": list(ids), "mos": mos.tolist()},
+        "predictions": predictions,
     }
-    (results / "evaluation.json").write_text(json.dumps(summary))
+    write_document(results / EVALUATION_FILE, EVALUATION_SCHEMA, summary)
 
 
 @pytest.mark.slow

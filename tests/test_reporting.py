@@ -15,6 +15,7 @@ import vqa
 from vqa.errors import CacheMissError
 from vqa.files import sha256_of
 from vqa.pipeline import build_report, run_workspace
+from vqa.pipeline.documents import read_document, write_document
 from vqa.report.content import Facts, Gallery, Plot, Table
 
 NOTE = "made up; not human opinion"
@@ -159,9 +160,8 @@ def test_without_a_cache_there_is_no_page(tmp_path):
     [
         ("selection.json", '"dbi": ', '"dbi": "x", "y": ', "models", "vqa select"),
         ("selection.json", '"cka": [', '"cka": [[1], ', "redundancy", "vqa select"),
-        ("results/metrics.csv", "srocc", "other", "splits", "vqa evaluate"),
         ("results/evaluation.json", '"ridge"', '"other"', "splits", "vqa evaluate"),
-        ("results/predictions.csv", "\n1,", "\n1,b,x,", "predictions", "vqa evaluate"),
+        ("results/evaluation.json", '"low":[', '"low":[1,', "predictions", "vqa evaluate"),
     ],
 )
 def test_a_damaged_file_costs_its_sections_alone(job, tmp_path, name, old, new, section, command):
@@ -224,9 +224,11 @@ def test_what_a_stranger_wrote_stays_text_on_the_page(tmp_path):
     folder = imported(tmp_path / "w", ids)
     report = run_workspace(folder, top_k=2, splits=5)
     assert report.complete
-    settings, predictions = folder / "vqa.toml", folder / "results" / "predictions.csv"
+    settings, evaluation = folder / "vqa.toml", folder / "results" / "evaluation.json"
     settings.write_text(settings.read_text().replace('note = ""', f"note = {json.dumps(BREAKOUT)}"))
-    predictions.write_text(predictions.read_text().replace(",v1,", ",a\u202e\x1bb,"))
+    record = read_document(evaluation, digest_since=0)
+    record["tested"]["ids"] = ["a\u202e\x1bb" if video == "v1" else video for video in record["tested"]["ids"]]
+    write_document(evaluation, record.pop("schema"), record)
     build_report(folder)
     tags, text = Tags(), report.page.file.read_text()
     tags.feed(text)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundles import without_digest
 from media import textured_frames, write_video
 from workspaces import Trained
 
@@ -80,6 +81,50 @@ def test_a_bundle_s_own_cache_must_have_its_features(trained: Trained, tmp_path:
     shutil.copy(trained.folder / "vqa.toml", tmp_path)
     with pytest.raises(Exception, match=r"has no features of 2 of the bundle's 2 models .* run `vqa extract"):
         evaluate_bundle(tmp_path, trained.bundle)
+
+
+def test_a_bundle_without_a_digest_is_used_with_one_note_by_whatever_loads_it(
+    trained: Trained, other: Path, tmp_path: Path, run: Run
+) -> None:
+    bundle = tmp_path / "old.vqa"
+    shutil.copy(trained.bundle, bundle)
+    without_digest(bundle)
+    note = f"{bundle}: of an older version, without a digest by which damage is noticed"
+    commands = (
+        ("score", *trained.clips[:2], "--model", bundle),
+        ("score", trained.clips[0], "--model", bundle, "--json"),
+        ("evaluate", "--model", bundle, "--on", other),
+        ("export", tmp_path / "head.onnx", "--model", bundle),
+    )
+    for command in commands:
+        status, out, err = run(*command, "-C", trained.folder)
+        assert (status, " ".join(err.split()).count(note)) == (0, 1), (command, err)
+        assert note not in out or "--json" in command
+        assert note not in run(*command, "-q", "-C", trained.folder)[2]
+    scorers = Scorer.load(bundle), Scorer.load(trained.bundle)
+    assert scorers[0].info.note.startswith(note)
+    assert scorers[1].info.note == ""
+    clip = trained.clips[1]
+    assert scorers[0].score(clip).score == scorers[1].score(clip).score
+
+
+def test_a_flipped_bit_of_a_bundle_is_one_line_for_whatever_loads_it(
+    trained: Trained, other: Path, tmp_path: Path, run: Run
+) -> None:
+    bundle = tmp_path / "flipped.vqa"
+    content = bytearray(trained.bundle.read_bytes())
+    content[-3] ^= 1  # the last tensor's
+    bundle.write_bytes(content)
+    commands = (
+        ("score", trained.clips[0], "--model", bundle),
+        ("evaluate", "--model", bundle, "--on", other),
+        ("export", tmp_path / "head.onnx", "--model", bundle),
+    )
+    for command in commands:
+        status, _, err = run(*command, "-C", trained.folder)
+        reason = "ValueError: its bytes are not those that were written"
+        line = f"Error: {bundle}: is no bundle, or a damaged one ({reason}); run `vqa train` again\n"
+        assert (status, err) == (1, line)
 
 
 def test_options_of_training_do_nothing_for_a_bundle(trained: Trained, run: Run) -> None:

@@ -57,7 +57,7 @@ def test_the_table_shows_all_criteria_and_what_follows_from_them(run, folder):
 def test_selection_json_holds_every_figure(run, folder):
     run("select", "-C", folder, "--top-k", 2, "--criterion", "ridge")
     document = json.loads((folder / "selection.json").read_text())
-    assert (document["schema"], document["criterion"], document["larger_is_better"]) == (2, "ridge", True)
+    assert (document["schema"], document["criterion"], document["larger_is_better"]) == (3, "ridge", True)
     row = document["rows"][0]
     assert row["values"]["ridge"] == max(other["values"]["ridge"] for other in document["rows"])
     assert set(row["values"]) == {"dbi", "dbi-count", "dbi-kmeans", "silhouette", "logme", "ridge", "knn", "greedy"}

@@ -97,6 +97,35 @@ def test_keys_wait_for_the_end_of_a_run_and_are_all_there_then(tmp_path, bucket)
     assert again.known(videos[0]) is None
 
 
+def test_damaged_lines_are_counted_mended_and_dropped(tmp_path, bucket):
+    root, videos = place_of(f"{bucket.url}/cache"), [tmp_path / f"{number}.mp4" for number in range(3)]
+    for video in videos:
+        video.write_text(f"video {video.name}")
+    memo, ledger = KeyMemo(root), Ledger(root)
+    keys = [memo.key(video) for video in videos]
+    memo.flush()
+    for number in range(3):
+        ledger.add(failure(f"{number}"))
+    ((key_file,), (failure_file,)) = (bucket.names("cache/keys/"), bucket.names("cache/failures/"))
+    for name in (key_file, failure_file):
+        lines = bucket.get(name).splitlines(keepends=True)
+        bucket.put(name, lines[0] + lines[1].replace(b'":', b'";', 1) + lines[2])
+    assert [KeyMemo(root).known(video) for video in videos] == [keys[0], None, keys[2]]
+    assert [each.key for each in Ledger(root).open_failures()] == ["key of 0", "key of 2"]
+    report = verify_cache(root)
+    assert (report.good, [lines.count for lines in report.damaged_lines]) == (False, [1, 1])
+    assert [str(lines.file) for lines in report.damaged_lines] == [
+        f"{bucket.url}/{name}" for name in (key_file, failure_file)
+    ]
+    memo = KeyMemo(root)
+    assert memo.key(videos[1]) == keys[1]
+    memo.flush()
+    report = verify_cache(root, repair=True)
+    assert (report.good, report.dropped_lines, verify_cache(root).good) == (True, 2, True)
+    assert [KeyMemo(root).known(video) for video in videos] == keys
+    assert [each.key for each in Ledger(root).open_failures()] == ["key of 0", "key of 2"]
+
+
 def test_a_quick_index_answers_for_all_segments_with_one_object(bucket, monkeypatch):
     from cachefill import FINGERPRINT, fill
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from vqa.errors import WorkspaceError
-from vqa.files import write_text
+from vqa.files import refuse_link, write_text
 from vqa.settings import COMMENT, DatasetSettings, ExtractSettings, SelectSettings, TrainSettings, setting
 from vqa.urls import Place, is_url, place_of
 
@@ -87,6 +87,23 @@ class Workspace:
     def results_dir(self) -> Path:
         """Folder of tables and figures."""
         return self.root / "results"
+
+    def results_folder(self, name: str = "") -> Path:
+        """Return where results are to be written: the folder of results, or one in it. It is made with the first file.
+
+        Raises:
+            WorkspaceError: it is a link: in a workspace from elsewhere it could lead anywhere.
+        """
+        folder = self.results_dir / name
+        for path in (self.results_dir, folder):
+            try:
+                refuse_link(path)
+            except OSError as error:
+                raise WorkspaceError(
+                    f"{path}: is a link, and results are not written through one; put a folder there, "
+                    "or link to the whole workspace"
+                ) from error
+        return folder
 
 
 @dataclass(frozen=True)

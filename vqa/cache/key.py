@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vqa.cache.folder import append_line, make_folder, read_lines, reason_of
+from vqa.cache.folder import DamagedLines, append_line, drop_damaged_lines, make_folder, read_lines, reason_of
 from vqa.cache.lines import OwnLines, all_lines
 from vqa.copies import remote_sha256
 from vqa.errors import CacheError, VideoError
@@ -20,6 +21,7 @@ MAX_KEY_BYTES = 1024
 """Keys lie in columns as wide as the longest: one very long key would make a small file fill the memory."""
 _MEMO = "keys.jsonl"
 _REMOTE_MEMO = "keys"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 64
 """Keys that wait before a remote cache takes them: those of a killed process cost reading the videos again."""
 
@@ -49,6 +51,7 @@ class KeyMemo:
     def __init__(self, root: Place) -> None:
         self.root = root
         self._known: dict[_Place, str] | None = None
+        self._damaged: list[DamagedLines] = []
         self._lines = None if isinstance(root, Path) else OwnLines(root, root / _REMOTE_MEMO, at_once=_AT_ONCE)
         self._is_ready = False
         """Whether the folder was made ready for lines; each time costs flushes of folders to the disk."""
@@ -98,6 +101,25 @@ class KeyMemo:
         found = dict.fromkeys(place.path for place, known in self._remembered().items() if known == key)
         return tuple(path if is_url(path) else Path(path) for path in found)
 
+    def damaged(self) -> tuple[DamagedLines, ...]:
+        """Return which files have damaged lines: the key of a video that one told of is not remembered.
+
+        Raises:
+            CacheError: the cache folder is there and can't be read.
+        """
+        self._remembered()
+        return tuple(self._damaged)
+
+    def drop_damaged(self) -> None:
+        """Take the damaged lines out of the memory.
+
+        Raises:
+            CacheError: they can't be read or written.
+        """
+        for lines in self.damaged():
+            drop_damaged_lines(lines.file, _is_older)
+        self._known = None
+
     def flush(self) -> None:
         """Store the keys that wait; a cache that can only be read must still serve."""
         if self._lines is not None:
@@ -106,8 +128,9 @@ class KeyMemo:
 
     def _remembered(self) -> dict[_Place, str]:
         if self._known is None:
-            memo = self.root / _MEMO if self._lines is None else self.root / _REMOTE_MEMO
-            self._known = _known_keys(read_lines(memo) if self._lines is None else all_lines(memo))
+            read, memo = (read_lines, _MEMO) if self._lines is None else (all_lines, _REMOTE_MEMO)
+            self._damaged = []
+            self._known = _known_keys(read(self.root / memo, _is_older, self._damaged))
         return self._known
 
     def _remember(self, place: _Place, key: str) -> None:
@@ -154,6 +177,12 @@ def _hash(video: Place, place: _Place) -> str:
     if _locate(video if isinstance(video, Path) else video.fresh()) != place:
         raise VideoError(f"{video}: changed while it was read; run again when it is written to its end")
     return key
+
+
+def _is_older(line: dict[str, Any]) -> bool:
+    """Return whether a line without a checksum is one of those of before."""
+    known = _known_keys([line]) if line.keys() == {"path", "size", "mtime_ns", "key"} else {}
+    return any(map(_SHA256.fullmatch, known.values()))
 
 
 def _known_keys(lines: Iterable[dict[str, Any]]) -> dict[_Place, str]:

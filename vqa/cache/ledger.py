@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from typing import Any
 
+from vqa.cache.folder import DamagedLines, drop_damaged_lines
 from vqa.cache.lines import OwnLines, all_lines
 from vqa.records import EVERY_CANDIDATE, Failure
 from vqa.urls import Place
@@ -15,6 +16,7 @@ _FOLDER = "failures"
 _MOST_NS = 1 << 80
 """A time above that is none: Python reads longer numbers than it writes."""
 _FIELDS = frozenset(field.name for field in fields(Failure))
+_KINDS = ("failure", "resolved", "forgotten")
 
 
 class Ledger:
@@ -27,6 +29,7 @@ class Ledger:
     def __init__(self, root: Place) -> None:
         self.root = root
         self._open: dict[tuple[str, str, str], Failure] | None = None
+        self._damaged: list[DamagedLines] = []
         self._lines = OwnLines(root, root / _FOLDER)
         self._last_ns = 0
 
@@ -84,13 +87,33 @@ class Ledger:
         state = self._state()
         return state.get((key, "", fingerprint)) or state.get((key, "", EVERY_CANDIDATE))
 
+    def damaged(self) -> tuple[DamagedLines, ...]:
+        """Return which files have damaged lines: each may have told a failure, or that one is cancelled.
+
+        Raises:
+            CacheError: the ledger can't be read.
+        """
+        self._state()
+        return tuple(self._damaged)
+
+    def drop_damaged(self) -> None:
+        """Take the damaged lines out of the ledger.
+
+        Raises:
+            CacheError: the ledger can't be read or written.
+        """
+        for lines in self.damaged():
+            drop_damaged_lines(lines.file, _is_older)
+        self.refresh()
+
     def refresh(self) -> None:
         """Read again what other processes wrote, on the next question."""
         self._open = None
 
     def _state(self) -> dict[tuple[str, str, str], Failure]:
         if self._open is None:
-            self._open, latest_ns = _replay(self.root / _FOLDER)
+            self._damaged = []
+            self._open, latest_ns = _replay(all_lines(self.root / _FOLDER, _is_older, self._damaged))
             self._last_ns = max(self._last_ns, latest_ns)
         return self._open
 
@@ -101,9 +124,14 @@ class Ledger:
         _apply(state, line)
 
 
-def _replay(folder: Place) -> tuple[dict[tuple[str, str, str], Failure], int]:
+def _is_older(line: dict[str, Any]) -> bool:
+    """Return whether a line without a checksum is one of those of before."""
+    return any(line.keys() == {"written_ns", kind} for kind in _KINDS)
+
+
+def _replay(found: Iterable[dict[str, Any]]) -> tuple[dict[tuple[str, str, str], Failure], int]:
     """Return the failures left open by all lines of all writers, in the order of writing, and the last line's time."""
-    lines = list(filter(_has_time, all_lines(folder)))
+    lines = list(filter(_has_time, found))
     state: dict[tuple[str, str, str], Failure] = {}
     lines.sort(key=lambda line: int(line["written_ns"]))
     for line in lines:

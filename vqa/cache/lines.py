@@ -14,7 +14,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vqa.cache.folder import append_line, host_name, line_of, make_folder, not_writable, read_lines, reason_of
+from vqa.cache.folder import (
+    DamagedLines,
+    IsOlder,
+    append_line,
+    host_name,
+    line_of,
+    make_folder,
+    not_writable,
+    read_lines,
+    reason_of,
+)
 from vqa.errors import CacheError
 from vqa.urls import Place
 
@@ -80,8 +90,8 @@ class OwnLines:
             self._file = None
 
 
-def all_lines(folder: Place) -> Iterator[dict[str, Any]]:
-    """Yield what all processes added to a folder, process by process.
+def all_lines(folder: Place, is_older: IsOlder, damaged: list[DamagedLines]) -> Iterator[dict[str, Any]]:
+    """Yield what all processes added to a folder, process by process; arguments as of `read_lines`.
 
     Raises:
         CacheError: the folder or a file can't be read.
@@ -95,4 +105,4 @@ def all_lines(folder: Place) -> Iterator[dict[str, Any]]:
     except OSError as error:
         raise CacheError(f"{folder}: can't be read ({reason_of(error)}); check its permissions") from error
     for file in files:
-        yield from read_lines(file)
+        yield from read_lines(file, is_older, damaged)

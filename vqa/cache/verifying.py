@@ -14,8 +14,10 @@ from pathlib import Path
 
 from vqa.cache.contents import candidate_folders, misfit, segment_paths
 from vqa.cache.dropping import delete_dropped
-from vqa.cache.folder import NODE_MARK, not_writable, reason_of
+from vqa.cache.folder import NODE_MARK, DamagedLines, not_writable, reason_of
 from vqa.cache.index import wrong_index
+from vqa.cache.key import KeyMemo
+from vqa.cache.ledger import Ledger
 from vqa.cache.segment import SUFFIX, Segment, SegmentGoneError, open_segment, read_videos, sha256_in_name
 from vqa.errors import CacheError, VideoError
 from vqa.files import make_folders, refuse_link, sha256_of, sweep_temporaries, sync_folder
@@ -59,9 +61,13 @@ class Verification:
     quarantined: tuple[Place, ...]
     """Where damaged segments lie now."""
     good: bool
-    """Whether no damaged segment is left among the others."""
+    """Whether nothing damaged is left among the rest."""
     swept: int
     """Temporary files of dead writers that were removed."""
+    damaged_lines: tuple[DamagedLines, ...] = ()
+    """Of the ledger and of the memory of keys, as they were found."""
+    dropped_lines: int = 0
+    """Those of them that are gone now."""
 
 
 def verify_cache(
@@ -75,13 +81,13 @@ def verify_cache(
 
     Args:
         root: The cache folder.
-        repair: Move damaged segments to the folder `quarantine`, so that the next extraction redoes their videos, and
-            remove temporary files of dead writers.
+        repair: Move damaged segments to the folder `quarantine`, so that the next extraction redoes their videos, drop
+            damaged lines, so that it finds out anew what they told, and remove temporary files of dead writers.
         agree: Says of a segment and the candidate's oldest one whether one model can have made both.
         step: Told how many of all segments are done.
 
     Raises:
-        CacheError: a folder can't be read, or a damaged segment can't be moved.
+        CacheError: a folder can't be read, or what is damaged can't be moved or dropped.
     """
     listed = {fingerprint: segment_paths(folders) for fingerprint, folders in candidate_folders(root).items()}
     total, done = sum(map(len, listed.values())), itertools.count(1)
@@ -92,6 +98,7 @@ def verify_cache(
         mine, found = examine_all(paths, fingerprint, agree=agree, step=tell)
         damages += [*found, *_index_damages(mine)]
         good += mine
+    lines = _damaged_lines(root, repair=repair)
     damaged = dict.fromkeys(damage.path for damage in damages)
     movable = dict.fromkeys(damage.path for damage in damages if damage.kind != UNREAD)
     return Verification(
@@ -101,9 +108,21 @@ def verify_cache(
         bytes=sum(segment.bytes for segment in good),
         damages=tuple(damages),
         quarantined=tuple(filter(None, (_quarantine(root, path) for path in movable))) if repair else (),
-        good=not damaged or (repair and len(movable) == len(damaged)),
+        good=not (damaged or lines) or (repair and len(movable) == len(damaged)),
         swept=sweep_cache(root) if repair else 0,
+        damaged_lines=lines,
+        dropped_lines=sum(each.count for each in lines) if repair else 0,
     )
+
+
+def _damaged_lines(root: Place, *, repair: bool) -> tuple[DamagedLines, ...]:
+    """Return which files of lines have damaged ones, which are dropped where that is asked for."""
+    memo, ledger = KeyMemo(root), Ledger(root)
+    found = memo.damaged() + ledger.damaged()
+    if repair and found:
+        memo.drop_damaged()
+        ledger.drop_damaged()
+    return found
 
 
 def _index_damages(segments: Sequence[Segment]) -> Iterator[Damage]:

@@ -52,13 +52,17 @@ def info(videos: tuple[str, ...], *, models: tuple[str, ...], folder: Path, as_j
 
 
 @cache.command()
-@click.option("--repair", is_flag=True, help="Move damaged segments to the cache's folder `quarantine`.")
+@click.option(
+    "--repair", is_flag=True, help="Move damaged segments to the cache's folder `quarantine`, drop damaged lines."
+)
 @in_workspace
 @as_json
 def verify(*, repair: bool, folder: Path, as_json: bool) -> None:
     """Read the whole cache and say which segments are damaged: file, kind of damage, row and video.
 
-    Ends with status 3 while a damaged segment is left. After `--repair` the next `vqa extract` computes what they held.
+    Damaged lines of the ledger and of the memory of keys are counted, too.
+
+    Ends with status 3 while something damaged is left. After `--repair` the next `vqa extract` computes what is gone.
 
     \b
     Examples:
@@ -155,6 +159,8 @@ def import_(
 def export(file: Path, *, models: tuple[str, ...], folder: Path, as_json: bool) -> None:
     """Write ids, MOS, groups, splits and time-averaged features to FILE: npz, csv or mat. FILE is replaced.
 
+    Ends with status 3 where videos of the dataset are left out, because they lack features of some model.
+
     \b
     Examples:
       vqa cache export features.npz
@@ -164,3 +170,4 @@ def export(file: Path, *, models: tuple[str, ...], folder: Path, as_json: bool) 
 
     report = pipeline.export_table(file, models, folder=folder)
     (terminal.print_json if as_json else tables.print_export)(report)
+    sys.exit(DONE if report.complete else INCOMPLETE)

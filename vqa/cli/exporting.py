@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from vqa.cli.completing import complete_cached
-from vqa.cli.options import as_json, in_workspace
+from vqa.cli.options import DONE, INCOMPLETE, as_json, in_workspace
 from vqa.errors import TableError
 
 _HEAD = ".onnx"
@@ -37,7 +38,7 @@ def export(file: Path, *, model: Path | None, models: tuple[str, ...], folder: P
     .onnx             the scorer, from time-averaged features to score and interval; what
                       its inputs are is printed, and stands in the file's metadata
     .npz, .csv, .mat  ids, MOS, groups, splits and time-averaged features, the same as
-                      `vqa cache export`
+                      `vqa cache export`; status 3 where videos are left out
 
     \b
     Examples:
@@ -50,12 +51,14 @@ def export(file: Path, *, model: Path | None, models: tuple[str, ...], folder: P
     suffix = file.suffix.lower()
     if suffix == _HEAD:
         _refuse(models, "--models", "tables, and a scorer has its own")
-        head = pipeline.export_head(file, model, folder=folder)
+        with terminal.Bars() as bars:
+            head = pipeline.export_head(file, model, folder=folder, progress=bars)
         (terminal.print_json if as_json else tables.print_head)(head)
     elif suffix in pipeline.TABLE_SUFFIXES:
         _refuse(model, "--model", f"{_HEAD}, and a table has the cache's features; name them with --models")
         report = pipeline.export_table(file, models, folder=folder)
         (terminal.print_json if as_json else tables.print_export)(report)
+        sys.exit(DONE if report.complete else INCOMPLETE)
     else:
         raise TableError(
             f"{file}: is of no kind that can be written; name a file that ends in "

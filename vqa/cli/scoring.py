@@ -78,7 +78,7 @@ def score(
       vqa score film.mp4 --timeline --window 4 --step 2 --plot film.html
       vqa score clip.mp4 --why
     """
-    from vqa import pipeline
+    from vqa import pipeline, terminal
 
     if not timeline:
         _refuse({"window": window, "step": step, "plot": plot}, "does something only with --timeline; add it")
@@ -92,7 +92,10 @@ def score(
     if output is None:
         _refuse({"retry-failed": retry_failed}, "does something only with --output; add it")
     names = [str(path) for path in pipeline.expand_videos(videos, _listed())]
-    scorer = pipeline.load_scorer(model, folder=folder, cache=cache, cached=not timeline, overrides=overrides)
+    with terminal.Bars() as bars:
+        scorer = pipeline.load_scorer(
+            model, folder=folder, cache=cache, cached=not timeline, overrides=overrides, progress=bars
+        )
     if timeline:
         complete = _score_windows(scorer, names, {"window": window, "step": step}, kind, output, plot)
     elif why:

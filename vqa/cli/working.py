@@ -192,7 +192,7 @@ def evaluate(*, folder: Path, on: Path | None, model: Path | None, as_json: bool
     with terminal.Bars() as bars:
         if model is not None:
             _refuse(options, _TRAINING, "--model is trained already")
-            crossing = pipeline.evaluate_bundle(folder, model, on=on)
+            crossing = pipeline.evaluate_bundle(folder, model, on=on, progress=bars)
         elif on is not None:
             _refuse(options, _SPLITTING, "--on makes no splits")
             crossing = pipeline.evaluate_on(folder, on, progress=bars, **options)

@@ -12,6 +12,7 @@ from vqa.errors import CacheMissError, DegenerateDataError
 from vqa.pipeline.crossing import CrossContender, CrossReport, results_name, test_rows, write_predictions
 from vqa.pipeline.features import look_up, read_table, require_all
 from vqa.pipeline.opening import open_dataset
+from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.trusting import TRAINING_ROWS, check_told, has_trained_probe, row_hashes
 from vqa.records import FeatureTable
 from vqa.train.bundle import Bundle, load_bundle
@@ -19,13 +20,16 @@ from vqa.train.metrics import score_predictions
 from vqa.workspace import open_workspace
 
 
-def evaluate_bundle(folder: Path, model: Path | None = None, *, on: Path | None = None) -> CrossReport:
+def evaluate_bundle(
+    folder: Path, model: Path | None = None, *, on: Path | None = None, progress: Progress = SILENT
+) -> CrossReport:
     """Compare a bundle's scores with labels; rows that it was trained on are left out.
 
     Args:
         folder: A workspace, which gets the results.
         model: The bundle; by default the workspace's.
         on: The workspace to test on, by default `folder`: its test split, or all of its labelled videos.
+        progress: Told what a user should know of the bundle.
 
     Raises:
         BundleError: the bundle can't be read.
@@ -33,8 +37,10 @@ def evaluate_bundle(folder: Path, model: Path | None = None, *, on: Path | None 
         DegenerateDataError: no video is left to test on, or their scores are all equal.
     """
     workspace, tested = open_workspace(folder), open_workspace(on or folder)
-    file = model or workspace.bundle_file
+    results, file = workspace.results_folder(results_name("bundle", tested.root)), model or workspace.bundle_file
     bundle = load_bundle(file)
+    if bundle.note:
+        progress.note(bundle.note)
     check_told(bundle)
     store = FeatureStore(tested.cache_dir)
     rows, part = test_rows(open_dataset(tested))
@@ -50,7 +56,6 @@ def evaluate_bundle(folder: Path, model: Path | None = None, *, on: Path | None 
     said = bundle.predict(table.blocks)
     name = str(bundle.header.get("method", {}).get("name", "bundle"))
     metrics = score_predictions(table.mos, said.scores)
-    results = workspace.results_dir / results_name("bundle", tested.root)
     report = CrossReport(
         contenders=(CrossContender(name, f"the bundle {file}", metrics),),
         trained_on=str(file),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from vqa.escaping import csv_text
 from vqa.extract.probe import probes_agree
 from vqa.files import write_text
 from vqa.pipeline.contest import Round, find_entrants, measure, predict_rounds
+from vqa.pipeline.documents import write_document
 from vqa.pipeline.features import current_candidates, look_up, read_table, run_on_all
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.progress import SILENT, Progress
@@ -26,6 +26,8 @@ from vqa.records import FeatureTable
 from vqa.train.fitted import DEFAULT_COVERAGE, Predictions
 from vqa.train.metrics import Metrics
 from vqa.workspace import Workspace, open_workspace
+
+CROSSING_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def evaluate_on(
         DegenerateDataError: too few videos, or equal scores.
     """
     workspace, tested = open_workspace(folder), open_workspace(other)
-    settings = workspace.train
+    settings, results = workspace.train, workspace.results_folder(results_name("on", other))
     entrants = find_entrants(settings, methods, baselines=baselines)
     ranked = read_training_table(workspace)
     test = _read_test(tested, ranked)
@@ -111,7 +113,6 @@ def evaluate_on(
     contenders = tuple(
         CrossContender(name, entrants.titles[name], measure([single], own)[0]) for name, own in said.items()
     )
-    results = workspace.results_dir / results_name("on", other)
     report = CrossReport(
         contenders=contenders,
         trained_on=str(folder),
@@ -206,4 +207,4 @@ def write_predictions(report: CrossReport, table: FeatureTable, said: dict[str, 
     rows = zip(table.ids, table.mos.tolist(), *scores, strict=True)
     write_text(predictions_file, csv_text([("id", "mos", *said), *rows]))
     summary = {**asdict(report), "files": [file.name for file in report.files]}
-    write_text(summary_file, json.dumps(summary, indent=2) + "\n")
+    write_document(summary_file, CROSSING_SCHEMA, summary, indent=2)

@@ -131,6 +131,7 @@ def evaluate_workspace(
     groups = len(set(table.groups)) if table.groups else count_ignored_contents(workspace, table.ids)
     by_content = table.groups is not None and by == "content"
     leaking = _check_leaking(len(table.ids), groups, by, by_content=by_content, allow_leaking=allow_leaking)
+    results_dir = workspace.results_folder("leaking" if leaking else "")
     parts = content_splits(
         table.groups if by_content else None,
         len(table.ids),
@@ -142,7 +143,6 @@ def evaluate_workspace(
     said = predict_rounds(rounds, entrants.methods, entrants.baselines, coverage=DEFAULT_COVERAGE, progress=progress)
     contenders = _contenders(rounds, said, entrants.titles)
     first = said[contenders[0].name]
-    results_dir = workspace.results_dir / "leaking" if leaking else workspace.results_dir
     splits_file = results_dir / "splits.json"
     splits_sha256 = write_splits(splits_file, parts, table.ids)
     report = EvaluationReport(

@@ -1,25 +1,36 @@
-"""What `vqa evaluate` leaves on the disk: figures of each split, predictions, and a summary."""
+"""What `vqa evaluate` leaves on the disk: one record of all that was measured, and tables of it for other programs.
+
+The record, `evaluation.json`, is what later commands read; it carries a digest. The CSV files are never read back.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vqa.escaping import csv_text
 from vqa.files import write_text
+from vqa.pipeline.documents import EVALUATION_FILE, EVALUATION_SCHEMA, write_document
+from vqa.train.metrics import Metrics
 
 if TYPE_CHECKING:
-    from vqa.pipeline.evaluation import EvaluationReport
+    from vqa.pipeline.evaluation import Contender, EvaluationReport
 
 
 def write_evaluation(report: EvaluationReport, data_hash: str) -> None:
-    """Write a row for each split and method, a row for each prediction, and the summary beside them."""
+    """Write a row for each split and method, a row for each prediction, and the record of both and of the summary."""
     _, metrics_file, predictions_file = report.files
     write_text(metrics_file, _csv(_metrics_rows(report)))
     write_text(predictions_file, _csv(_prediction_rows(report)))
-    summary = {
+    write_document(metrics_file.with_name(EVALUATION_FILE), EVALUATION_SCHEMA, _record(report, data_hash))
+
+
+def _record(report: EvaluationReport, data_hash: str) -> dict[str, Any]:
+    return {
         "data_sha256": data_hash,
         "splits_sha256": report.splits_sha256,
         "labels": report.note,
@@ -32,12 +43,46 @@ def write_evaluation(report: EvaluationReport, data_hash: str) -> None:
         "top_k": report.top_k,
         "left_out": dict(report.left_out),
         "interval": {"coverage": report.coverage, "covered": report.covered},
-        "methods": {
-            each.name: {"title": each.title, **asdict(each.summary), "paired": each.paired and asdict(each.paired)}
-            for each in report.contenders
-        },
+        "methods": {each.name: _method(each) for each in report.contenders},
+        **_predictions(report),
     }
-    write_text(metrics_file.with_name("evaluation.json"), json.dumps(summary, indent=2) + "\n")
+
+
+def _method(contender: Contender) -> dict[str, Any]:
+    return {
+        "title": contender.title,
+        **asdict(contender.summary),
+        "paired": contender.paired and asdict(contender.paired),
+        "metrics": {field.name: [getattr(one, field.name) for one in contender.metrics] for field in fields(Metrics)},
+    }
+
+
+def _predictions(report: EvaluationReport) -> dict[str, Any]:
+    """Return each test video once, and for each split the numbers of those in it, from 0, with what was predicted."""
+    mos = {
+        video: score
+        for result in report.splits
+        for video, score in zip(result.test_ids, result.mos.tolist(), strict=True)
+    }
+    places = {video: place for place, video in enumerate(mos)}
+    return {
+        "tested": {"ids": list(mos), "mos": list(mos.values())},
+        "predictions": [
+            {
+                "models": list(result.chosen),
+                "tested": [places[video] for video in result.test_ids],
+                "predicted": result.predicted.tolist(),
+                "low": _or_null(result.low),
+                "high": _or_null(result.high),
+            }
+            for result in report.splits
+        ],
+    }
+
+
+def _or_null(values: NDArray[np.float64]) -> list[float | None]:
+    """Return numbers as JSON takes them: null where one is unknown."""
+    return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
 def _metrics_rows(report: EvaluationReport) -> list[dict[str, object]]:

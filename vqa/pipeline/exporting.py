@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from vqa.cache.folder import DamagedLines
 from vqa.cache.store import FeatureStore
 from vqa.cache.tablefiles import RatedIds
 from vqa.cache.tablewriting import TABLE_SUFFIXES, check_target, write_feature_file
 from vqa.dataset import VideoRow
 from vqa.errors import CacheMissError
-from vqa.pipeline.features import current_candidates, look_up, read_table
+from vqa.pipeline.features import REPAIRING, current_candidates, look_up, read_table
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.provenance import named_candidates
 from vqa.records import IMPORTED
@@ -34,6 +35,13 @@ class ExportReport:
     """Cells without a value."""
     left_out: tuple[str, ...]
     """Videos that lack features of some candidate, because they failed or it was never run on them."""
+    damaged: tuple[DamagedLines, ...] = ()
+    """Of the ledger and of the memory of keys: what they told may be why videos are left out."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every video of the dataset was written."""
+        return not self.left_out
 
 
 def export_table(file: Path, models: Sequence[str] = (), *, folder: Path = Path()) -> ExportReport:
@@ -60,7 +68,8 @@ def export_table(file: Path, models: Sequence[str] = (), *, folder: Path = Path(
     used = [row for row in rows if row.id in whole]
     if not used:
         raise CacheMissError(
-            f"none of {len(rows)} videos has features of all {len(candidates)} models; name fewer with --models"
+            f"none of {len(rows)} videos has features of all {len(candidates)} models{found.told_damage()}; "
+            + (f"run `vqa extract`{REPAIRING}" if found.damaged else "name fewer with --models")
         )
     table = read_table(store, used, found, candidates)
     sets = {name.removeprefix(f"{IMPORTED}:"): block for name, block in table.blocks.items()}
@@ -71,6 +80,7 @@ def export_table(file: Path, models: Sequence[str] = (), *, folder: Path = Path(
         widths={name: block.shape[1] for name, block in table.blocks.items()},
         missing=int(sum(np.isnan(block).sum() for block in sets.values())),
         left_out=tuple(row.id for row in rows if row.id not in whole),
+        damaged=found.damaged,
     )
 
 

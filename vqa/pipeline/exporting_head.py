@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa.files import check_writable, sha256_of
+from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.trusting import check_told
 from vqa.records import is_imported
 from vqa.train.bundle import Bundle, load_bundle
@@ -69,13 +70,16 @@ class HeadReport:
     """Of the libraries that trained the bundle."""
 
 
-def export_head(file: Path, model: Path | None = None, *, folder: Path = Path()) -> HeadReport:
+def export_head(
+    file: Path, model: Path | None = None, *, folder: Path = Path(), progress: Progress = SILENT
+) -> HeadReport:
     """Write what a bundle does with time-averaged features, up to score and interval, as an ONNX model.
 
     Args:
         file: `.onnx`; an older one is replaced.
         model: A bundle that `train_regressor` wrote; by default the workspace's.
         folder: The workspace.
+        progress: Told what a user should know of the bundle.
 
     Raises:
         BundleError: the bundle can't be read, or does not say what its inputs are.
@@ -85,6 +89,8 @@ def export_head(file: Path, model: Path | None = None, *, folder: Path = Path())
     check_writable(file)
     path = folder / "scorer.vqa" if model is None else model
     bundle = load_bundle(path)
+    if bundle.note:
+        progress.note(bundle.note)
     check_told(bundle)
     report = _report(file, path, bundle)
     contract = {name: value for name, value in asdict(report).items() if name not in ("file", "bundle")}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vqa.cache.folder import DamagedLines
 from vqa.cache.key import KeyMemo, id_key
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
@@ -18,6 +19,8 @@ from vqa.records import IMPORTED, Failure, FeatureTable, is_imported
 from vqa.workspace import Workspace
 
 _NAMED = 3
+REPAIRING = ", then `vqa cache verify --repair`"
+"""Follows the command that finds out anew what damaged lines told."""
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +36,12 @@ class CachedRows:
     """Rows left out because they failed, each with one failure that explains it."""
     lacking: Mapping[str, tuple[str, ...]]
     """For each candidate the ids it was never run on."""
+    damaged: tuple[DamagedLines, ...] = ()
+    """Of the ledger and of the memory of keys: what they told may be why something is lacking."""
+
+    def told_damage(self) -> str:
+        """Say which files have damaged lines, as the end of a sentence about what is lacking; empty where none has."""
+        return f", and {' and '.join(map(str, self.damaged))}" if self.damaged else ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,8 @@ def look_up(
         for name in absent + imported.absent(row.id):
             lacking[name].append(row.id)
     keys = {name: part.keys for part in (extracted, imported) for name in part.held}
-    return CachedRows(tuple(ids), keys, tuple(failures), {name: tuple(ids) for name, ids in lacking.items()})
+    never_run = {name: tuple(ids) for name, ids in lacking.items()}
+    return CachedRows(tuple(ids), keys, tuple(failures), never_run, memo.damaged() + ledger.damaged())
 
 
 def id_keys(rows: Sequence[VideoRow]) -> dict[str, str]:
@@ -158,10 +168,11 @@ def run_on_all(found: CachedRows, candidates: Sequence[StoredCandidate]) -> list
     """Return the candidates that were run on all rows.
 
     Raises:
-        CacheMissError: there is none.
+        CacheMissError: there is none; or one was not run on some rows, which may be what damaged lines tell wrongly.
     """
     whole = [stored for stored in candidates if not found.lacking[stored.record.name]]
-    if not whole:
+    may_be_lost = found.damaged and any(ids and not is_imported(name) for name, ids in found.lacking.items())
+    if not whole or may_be_lost:
         require_all(found, candidates)
     return whole
 
@@ -179,5 +190,6 @@ def require_all(found: CachedRows, candidates: Sequence[StoredCandidate]) -> Non
     more = ", ..." if len(ids) > _NAMED else ""
     raise CacheMissError(
         f"{len(ids)} video(s) have no features of {len(gaps)} of {len(candidates)} models in the cache "
-        f"({', '.join(ids[:_NAMED])}{more}); run {filling_command(list(gaps))}"
+        f"({', '.join(ids[:_NAMED])}{more}){found.told_damage()}; run {filling_command(list(gaps))}"
+        f"{REPAIRING if found.damaged else ''}"
     )

@@ -34,11 +34,13 @@ def verify_features(folder: Path, *, repair: bool = False, progress: Progress = 
 
     Args:
         folder: The workspace.
-        repair: Move damaged segments to the cache's folder `quarantine`; the next extraction redoes their videos.
+        repair: Move damaged segments to the cache's folder `quarantine`, and drop damaged lines of the ledger and of
+            the memory of keys; the next extraction redoes their videos.
         progress: Told how far it is.
 
     Raises:
-        WorkspaceError, CacheError: the workspace or its cache can't be read, or a segment can't be moved.
+        WorkspaceError, CacheError: the workspace or its cache can't be read, or what is damaged can't be moved or
+            dropped.
     """
     root = open_workspace(folder).cache_dir
     return verify_cache(root, repair=repair, agree=_saw_the_same, step=_told(progress, "verifying"))

@@ -1,14 +1,12 @@
 """What earlier commands left in a workspace, read back: the whole selection, and results of evaluations.
 
-These files may come from a stranger with the workspace: each value is checked where it is read.
+Each carries a digest, and may still come from a stranger with the workspace: each value is checked where it is read.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.errors import MALFORMED, WorkspaceError
-from vqa.escaping import from_csv
-from vqa.pipeline.crossing import CrossContender
+from vqa.escaping import for_terminal
+from vqa.pipeline.crossing import CROSSING_SCHEMA, CrossContender
+from vqa.pipeline.documents import EVALUATION_FILE, read_document, read_evaluation
 from vqa.pipeline.evaluation import Contender
-from vqa.pipeline.selected import SelectionRow
+from vqa.pipeline.selected import SELECTION_SCHEMA, SelectionRow
 from vqa.train.metrics import Metrics, summarise
 from vqa.train.paired import compare_paired
 from vqa.workspace import Workspace
@@ -73,7 +72,7 @@ class KeptPrediction:
     """A test row of one split."""
 
     id: str
-    """As the file shows it: what can't be seen in it is written by its code."""
+    """As tables show it: what can't be seen in it is written by its code."""
     mos: float
     predicted: float
     low: float
@@ -107,9 +106,9 @@ def read_kept_evaluation(folder: Path) -> KeptEvaluation | None:
     """Return the last evaluation in a folder of results, or None where there is none.
 
     Raises:
-        WorkspaceError: its files can't be used, or do not fit each other.
+        WorkspaceError: the file can't be used.
     """
-    return _read(folder / "evaluation.json", "vqa evaluate", lambda file: _evaluation(file, folder / "metrics.csv"))
+    return _read(folder / EVALUATION_FILE, "vqa evaluate", lambda file: _evaluation(read_evaluation(file.parent) or {}))
 
 
 def read_kept_predictions(folder: Path) -> tuple[KeptPrediction, ...] | None:
@@ -118,7 +117,9 @@ def read_kept_predictions(folder: Path) -> tuple[KeptPrediction, ...] | None:
     Raises:
         WorkspaceError: the file can't be used.
     """
-    return _read(folder / "predictions.csv", "vqa evaluate", _predictions)
+    return _read(
+        folder / EVALUATION_FILE, "vqa evaluate", lambda file: _predictions(read_evaluation(file.parent) or {})
+    )
 
 
 def read_kept_crossings(folder: Path) -> tuple[KeptCrossing, ...]:
@@ -127,7 +128,7 @@ def read_kept_crossings(folder: Path) -> tuple[KeptCrossing, ...]:
     Raises:
         WorkspaceError: a file can't be used.
     """
-    files = sorted(folder.glob("on-*/evaluation.json"))
+    files = sorted(folder.glob(f"on-*/{EVALUATION_FILE}"))
     found = (_read(file, "vqa evaluate --on OTHER", _crossing) for file in files)
     return tuple(crossing for crossing in found if crossing is not None)
 
@@ -135,12 +136,17 @@ def read_kept_crossings(folder: Path) -> tuple[KeptCrossing, ...]:
 def _read(file: Path, command: str, read: Callable[[Path], _Kept]) -> _Kept | None:
     try:
         return read(file) if file.is_file() else None
-    except (OSError, csv.Error, *MALFORMED) as error:
-        raise WorkspaceError(f"{file.name}: is damaged or of another version; run `{command}` again") from error
+    except (OSError, *MALFORMED) as error:
+        raise WorkspaceError(f"{_told(file)}: is damaged or of another version; run `{command}` again") from error
+
+
+def _told(file: Path) -> str:
+    """Return a file's name; that of a result with its folder, since several folders have one."""
+    return f"{file.parent.name}/{file.name}" if file.name == EVALUATION_FILE else file.name
 
 
 def _selection(file: Path) -> KeptSelection:
-    document = json.loads(file.read_text(encoding="utf-8"))
+    document = read_document(file, digest_since=SELECTION_SCHEMA)
     rows = tuple(_selection_row(row) for row in document["rows"])
     cka = np.array([_numbers(line) for line in document["cka"]], dtype=np.float64)
     if cka.shape != (len(rows), len(rows)):
@@ -170,18 +176,16 @@ def _selection_row(values: Mapping[str, Any]) -> SelectionRow:
     return row
 
 
-def _evaluation(file: Path, metrics_file: Path) -> KeptEvaluation:
-    document = json.loads(file.read_text(encoding="utf-8"))
-    titles = {name: _text(method["title"]) for name, method in document["methods"].items()}
-    metrics = _metrics_by_method(metrics_file)
-    if metrics.keys() != titles.keys():
-        raise ValueError("the methods of its two files differ")
-    if any(document["methods"][name]["splits"] != len(values) for name, values in metrics.items()):
-        raise ValueError("the splits of its two files differ")
-    first = next(iter(metrics.values()))
-    interval = document["interval"]
+def _evaluation(document: Mapping[str, Any]) -> KeptEvaluation:
+    methods = {name: _metrics(method["metrics"]) for name, method in document["methods"].items()}
+    if {len(values) for values in methods.values()} != {len(document["predictions"])}:
+        raise ValueError("methods do not have the same number of splits")
+    first, interval = next(iter(methods.values())), document["interval"]
     return KeptEvaluation(
-        contenders=tuple(_contender(name, titles[name], values, first) for name, values in metrics.items()),
+        contenders=tuple(
+            _contender(name, _text(document["methods"][name]["title"]), values, first)
+            for name, values in methods.items()
+        ),
         selected=_text(document["selected"]),
         criterion=_text(document["criterion"]),
         top_k=int(_number(document["top_k"])),
@@ -195,6 +199,12 @@ def _evaluation(file: Path, metrics_file: Path) -> KeptEvaluation:
     )
 
 
+def _metrics(values: Mapping[str, Sequence[Any]]) -> tuple[Metrics, ...]:
+    """Return the figures of each split, given by their names."""
+    columns = [_numbers(values[name]) for name in _METRICS]
+    return tuple(Metrics(**dict(zip(_METRICS, row, strict=True))) for row in zip(*columns, strict=True))
+
+
 def _contender(name: str, title: str, values: Sequence[Metrics], first: Sequence[Metrics]) -> Contender:
     paired = None
     if values is not first:
@@ -202,39 +212,31 @@ def _contender(name: str, title: str, values: Sequence[Metrics], first: Sequence
     return Contender(name, title, tuple(values), summarise(values), paired)
 
 
-def _metrics_by_method(file: Path) -> dict[str, list[Metrics]]:
-    found: dict[str, list[Metrics]] = {}
-    for row in _csv_rows(file):
-        figures = {name: _number(float(row[name])) for name in _METRICS}
-        found.setdefault(from_csv(row["method"]), []).append(Metrics(**figures))
-    if not found or len({len(values) for values in found.values()}) > 1:
-        raise ValueError("methods have no splits, or not the same number")
-    return found
-
-
-def _predictions(file: Path) -> tuple[KeptPrediction, ...]:
-    rows = tuple(
-        KeptPrediction(
-            id=from_csv(row["id"]),
-            mos=_number(float(row["mos"])),
-            predicted=_number(float(row["predicted"])),
-            low=float(row["low"]),
-            high=float(row["high"]),
-        )
-        for row in _csv_rows(file)
-    )
+def _predictions(document: Mapping[str, Any]) -> tuple[KeptPrediction, ...]:
+    tested = [
+        (for_terminal(_text(video)), _number(mos))
+        for video, mos in zip(document["tested"]["ids"], document["tested"]["mos"], strict=True)
+    ]
+    rows = tuple(row for split in document["predictions"] for row in _split_rows(split, tested))
     if not rows:
         raise ValueError("there is no row")
     return rows
 
 
-def _csv_rows(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+def _split_rows(split: Mapping[str, Any], tested: Sequence[tuple[str, float]]) -> Iterator[KeptPrediction]:
+    columns = (split[name] for name in ("tested", "predicted", "low", "high"))
+    for place, predicted, low, high in zip(*columns, strict=True):
+        if type(place) is not int or place < 0:
+            raise TypeError(f"{place!r} is no video's number")
+        yield KeptPrediction(*tested[place], _number(predicted), _bound(low), _bound(high))
+
+
+def _bound(value: Any) -> float:
+    return math.nan if value is None else _number(value)
 
 
 def _crossing(file: Path) -> KeptCrossing:
-    document = json.loads(file.read_text(encoding="utf-8"))
+    document = read_document(file, digest_since=CROSSING_SCHEMA)
     contenders = tuple(
         CrossContender(
             _text(each["name"]),

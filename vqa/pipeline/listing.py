@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from vqa.cache.folder import DamagedLines
+from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.errors import CacheMissError
@@ -95,6 +97,8 @@ class CacheReport:
     root: Place
     candidates: Sequence[StoredCandidate]
     failures: tuple[Failure, ...]
+    damaged: tuple[DamagedLines, ...]
+    """Of the ledger and of the memory of keys."""
 
 
 def describe_cache(folder: Path, models: Sequence[str] = ()) -> CacheReport:
@@ -112,8 +116,10 @@ def describe_cache(folder: Path, models: Sequence[str] = ()) -> CacheReport:
     store = FeatureStore(workspace.cache_dir)
     candidates = named_candidates(store.candidates(), models)
     shown = {EVERY_CANDIDATE, *(stored.record.fingerprint for stored in candidates)}
-    failures = Ledger(workspace.cache_dir).open_failures()
+    ledger = Ledger(workspace.cache_dir)
+    failures = ledger.open_failures()
     if models:
         failures = tuple(failure for failure in failures if failure.fingerprint in shown)
     in_order = sorted(candidates, key=lambda stored: (stored.record.name, stored.record.generation))
-    return CacheReport(workspace.cache_dir, in_order, failures)
+    damaged = KeyMemo(workspace.cache_dir).damaged() + ledger.damaged()
+    return CacheReport(workspace.cache_dir, in_order, failures, damaged)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.dataset import Dataset
 from vqa.errors import MALFORMED, BundleError, CacheMissError, VqaError, WorkspaceError
 from vqa.pipeline.datahash import rows_sha256
-from vqa.pipeline.features import CachedRows, current_candidates, look_up
+from vqa.pipeline.documents import EVALUATION_FILE, read_evaluation
+from vqa.pipeline.features import REPAIRING, CachedRows, current_candidates, look_up
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.selected import StoredSelection, find_stored, read_stored_selection
 from vqa.records import is_imported
@@ -45,6 +45,8 @@ class Overview:
     selected: tuple[str, ...] = ()
     trained_videos: int | None = None
     """That the bundle was trained on; None where there is none."""
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    """Files that are there and can't be used: by their names the reason, with the command that mends it."""
     steps: tuple[NextStep, ...] = ()
     """The most useful first."""
 
@@ -65,6 +67,8 @@ class _State:
     trained_videos: int | None
     trained_on: tuple[str, ...]
     """Fingerprints of the bundle's models."""
+    is_evaluated: bool
+    damaged: Mapping[str, str]
 
 
 def look_around(folder: Path = Path()) -> Overview:
@@ -85,6 +89,7 @@ def look_around(folder: Path = Path()) -> Overview:
         failed=len(state.found.failures),
         selected=() if state.selection is None else tuple(row.name for row in state.selection.chosen),
         trained_videos=state.trained_videos,
+        damaged=state.damaged,
         steps=_next_steps(state),
     )
 
@@ -104,30 +109,58 @@ def _look(workspace: Workspace) -> _State:
     candidates: tuple[StoredCandidate, ...] = ()
     with contextlib.suppress(CacheMissError):  # nothing cached that fits
         candidates = current_candidates(store, workspace)
+    damaged: dict[str, str] = {}
     selection = None
-    with contextlib.suppress(WorkspaceError):  # none, or it can't be read: it is made anew
-        selection = read_stored_selection(workspace)
-    trained_videos, trained_on = _bundle(workspace)
+    if workspace.selection_file.is_file():
+        with _noting(damaged, workspace.selection_file):
+            selection = read_stored_selection(workspace)
+    trained_videos: int | None = None
+    trained_on: tuple[str, ...] = ()
+    if workspace.bundle_file.is_file():
+        with _noting(damaged, workspace.bundle_file):
+            trained_videos, trained_on = _bundle(workspace)
+    is_evaluated = False
+    with _noting(damaged, workspace.results_dir / EVALUATION_FILE):
+        is_evaluated = read_evaluation(workspace.results_dir) is not None
+    found = look_up(workspace, store, dataset.rows, candidates)
+    damaged |= {str(lines.file): f"{lines}; run `vqa extract`{REPAIRING}" for lines in found.damaged}
     return _State(
         workspace,
         dataset,
         store,
         candidates,
-        found=look_up(workspace, store, dataset.rows, candidates),
+        found=found,
         training=look_up(workspace, store, dataset.training_rows(), candidates),
         selection=selection,
         trained_videos=trained_videos,
         trained_on=trained_on,
+        is_evaluated=is_evaluated,
+        damaged=damaged,
     )
 
 
-def _bundle(workspace: Workspace) -> tuple[int | None, tuple[str, ...]]:
-    """Return how many videos the bundle was trained on, and its models' fingerprints; None where there is no bundle."""
+@contextlib.contextmanager
+def _noting(damaged: dict[str, str], file: Path) -> Iterator[None]:
+    """Note what is damaged in place of ending with it: it is made anew."""
     try:
-        header = read_header(workspace.bundle_file)
+        yield
+    except (WorkspaceError, BundleError) as error:
+        damaged[file.name] = str(error)
+
+
+def _bundle(workspace: Workspace) -> tuple[int, tuple[str, ...]]:
+    """Return how many videos the bundle was trained on, and its models' fingerprints.
+
+    Raises:
+        BundleError: it can't be used.
+    """
+    header = read_header(workspace.bundle_file)
+    try:
         return int(header["videos"]), tuple(str(model["fingerprint"]) for model in header["models"])
-    except (BundleError, *MALFORMED):  # it is trained anew
-        return None, ()
+    except MALFORMED as error:
+        raise BundleError(
+            f"{workspace.bundle_file}: does not say what it was trained on; run `vqa train` again"
+        ) from error
 
 
 def _next_steps(state: _State) -> tuple[NextStep, ...]:
@@ -160,7 +193,7 @@ def _selection_step(state: _State) -> NextStep | None:
     """Return how to choose models, where none are chosen or the choice is stale."""
     selection, names = state.selection, {stored.record.name for stored in state.candidates}
     if selection is None or not selection.chosen:
-        unusable = state.workspace.selection_file.exists()
+        unusable = state.workspace.selection_file.name in state.damaged
         ranks = f"ranks the {len(names)} models and chooses the best"
         return NextStep("vqa select", "selection.json can't be used; choose anew" if unusable else ranks)
     try:
@@ -185,7 +218,7 @@ def _training_step(state: _State) -> NextStep | None:
     """Return how to train, where there is no bundle or it is stale."""
     chosen = () if state.selection is None else tuple(row.fingerprint for row in state.selection.chosen)
     if state.trained_videos is None:
-        unusable = state.workspace.bundle_file.exists()
+        unusable = state.workspace.bundle_file.name in state.damaged
         fits = "fits a scorer to their cached features"
         return NextStep("vqa train --cached", "scorer.vqa can't be used; train anew" if unusable else fits)
     if state.trained_on != chosen:
@@ -199,18 +232,12 @@ def _recount(command: str, what: str, before: int, state: _State) -> NextStep | 
     return None if before == now else NextStep(command, f"{what} on {before} videos, and there are {now}")
 
 
-def _is_evaluated(file: Path) -> bool:
-    """Return whether there is an evaluation that this version can use."""
-    try:
-        return bool({"methods", "criterion", "top_k"} <= json.loads(file.read_text(encoding="utf-8")).keys())
-    except (OSError, *MALFORMED):
-        return False
-
-
 def _last_steps(state: _State) -> tuple[NextStep, ...]:
     """Say what a trained scorer is good for."""
     steps = []
-    if not _is_evaluated(state.workspace.results_dir / "evaluation.json"):
+    if EVALUATION_FILE in state.damaged:
+        steps.append(NextStep("vqa evaluate", f"{EVALUATION_FILE} can't be used; measure anew"))
+    elif not state.is_evaluated:
         steps.append(NextStep("vqa evaluate", "how good it is on videos it has not seen"))
     if state.selection is not None and any(is_imported(row.name) for row in state.selection.chosen):
         steps.append(NextStep("vqa export scorer.onnx", "the scorer for other programs; its features are imported"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vqa.cache.folder import DamagedLines
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore
@@ -17,6 +18,11 @@ class KnownFile:
 
     key: str
     stamp: Stamp
+
+
+def note_of(lines: DamagedLines) -> str:
+    """Say that an extraction met damaged lines."""
+    return f"{lines}: what stood there is found out anew; `vqa cache verify --repair` drops what is damaged"
 
 
 class PairFinder:
@@ -46,6 +52,10 @@ class PairFinder:
         # The stamp is taken first: whatever changes from here on, the decode worker will notice.
         stamp = read_stamp(file)
         return KnownFile(self._memo.key(file), stamp)
+
+    def damaged(self) -> tuple[DamagedLines, ...]:
+        """Return which files of the cache have damaged lines; what they told is found out anew."""
+        return self._memo.damaged() + self.ledger.damaged()
 
     def flush(self) -> None:
         """Let later runs know the files that were looked at."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,11 +11,11 @@ from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.dataset import VideoRow
 from vqa.errors import SelectionError
 from vqa.extract.pools import find_row
-from vqa.files import write_text
 from vqa.pipeline.datahash import rows_sha256
+from vqa.pipeline.documents import write_document
 from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, run_on_all
 from vqa.pipeline.opening import count_ignored_contents, open_dataset
-from vqa.pipeline.selected import SelectionRow
+from vqa.pipeline.selected import SELECTION_SCHEMA, SelectionRow
 from vqa.records import Failure, FeatureTable, Ranked, Ranking
 from vqa.select.comparing import Comparison, compare_candidates
 from vqa.select.criteria import find_criterion
@@ -24,7 +23,6 @@ from vqa.select.measuring import NamedBlock
 from vqa.select.ranking import RankingOptions, rank_by
 from vqa.workspace import Workspace, open_workspace
 
-SELECTION_SCHEMA = 2
 _log = logging.getLogger(__name__)
 
 
@@ -128,7 +126,7 @@ def rank_models(
         asked = f"--top-k {options.top_k}" if top_k else f"top_k = {options.top_k} in vqa.toml"
         raise SelectionError(f"{asked}: there are {ranked} ranked candidates; choose 1 to that many")
     selection = _selection(workspace, comparison, training, options.top_k)
-    write_text(workspace.selection_file, json.dumps(_document(selection), indent=2) + "\n")
+    write_document(workspace.selection_file, SELECTION_SCHEMA, asdict(selection), indent=2)
     return selection
 
 
@@ -231,7 +229,3 @@ def _row(place: int, row: Ranked, comparison: Comparison, training: _TrainingRow
         cost_ms=row.cost_ms,
         selected=selected,
     )
-
-
-def _document(selection: Selection) -> dict[str, object]:
-    return {"schema": SELECTION_SCHEMA, **asdict(selection)}

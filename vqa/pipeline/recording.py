@@ -16,7 +16,7 @@ from vqa.extract.spec import Candidate
 from vqa.extract.worker_server import start_worker_server
 from vqa.pipeline.candidates import CandidateLoader, held_precision
 from vqa.pipeline.pace import Pace
-from vqa.pipeline.pairs import PairFinder
+from vqa.pipeline.pairs import PairFinder, note_of
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.storing import Entry, FailureBook, PairSink
 from vqa.records import EVERY_CANDIDATE, Failure, VideoFeatures
@@ -67,6 +67,8 @@ class Recorder:
                 self._book.record(row.id, "", None, "open", error)
             self.progress.update("reading files", done, len(self.rows))
         self._finder.flush()
+        for lines in self._finder.damaged():
+            self.progress.note(note_of(lines))
 
     def add(self, candidate: Candidate, loader: CandidateLoader, *, idle: bool) -> None:
         """Settle a candidate, find which videos lack it, and load and probe it if any does.
@@ -132,13 +134,20 @@ class Recorder:
         return list(jobs.values())
 
     def failures(self) -> tuple[Failure, ...]:
-        """Return what stands against this dataset's videos and this run's candidates."""
-        fingerprints = {EVERY_CANDIDATE, *(entry.candidate.fingerprint for entry in self.entries)}
+        """Return what stands against this dataset's videos and this run's candidates.
+
+        A failure of a pair that has features stands against nothing: the line that cancelled it was lost.
+        """
         keys, unread = set(self.keys.values()), {row.id for row in self.rows} - self.keys.keys()
+        lacking = {
+            entry.candidate.fingerprint: keys - self.store.keys(entry.candidate.fingerprint) for entry in self.entries
+        }
+        lacking[EVERY_CANDIDATE] = set().union(*lacking.values())
         return tuple(
             failure
             for failure in self.ledger.open_failures()
-            if failure.fingerprint in fingerprints and (failure.key in keys if failure.key else failure.video in unread)
+            if failure.fingerprint in lacking
+            and (failure.key in lacking[failure.fingerprint] if failure.key else failure.video in unread)
         )
 
 

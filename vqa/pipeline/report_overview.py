@@ -9,6 +9,7 @@ import numpy as np
 
 from vqa.clusters import mos_clusters
 from vqa.errors import DegenerateDataError
+from vqa.pipeline.features import REPAIRING
 from vqa.pipeline.report_findings import Findings
 from vqa.records import EVERY_CANDIDATE, Failure
 from vqa.report.content import Block, Column, Facts, Paragraph, Table
@@ -92,6 +93,10 @@ def failures(findings: Findings) -> tuple[Block, ...]:
     """Show what failed and why, equal reasons together."""
     found = findings.failures
     lost = tuple(Paragraph(f"Not run: {name}: {reason}.") for name, reason in findings.unavailable.items())
+    lost += tuple(
+        Paragraph(f"{lines}, so that failures may be missing here; run `vqa extract`{REPAIRING}.")
+        for lines in findings.training.damaged
+    )
     if not found:
         return *lost, Paragraph("No video failed.")
     videos = len({failure.key or failure.video for failure in found})

@@ -107,13 +107,14 @@ def bundle(findings: Findings) -> tuple[Block, ...]:
     file = findings.workspace.bundle_file
     if not file.is_file():
         return (Paragraph("No scorer is trained yet; run `vqa train --cached`."),)
-    header = load_bundle(file).header
+    found = load_bundle(file)
+    header = found.header
     rows = [
         (f"{file.name}, the trained scorer", _sha256(file)),
         ("trained on", f"{header.get('videos')} videos, data {header.get('data_sha256')}"),
         ("models and weights", ", ".join(f"{each['name']} {_share(each)}" for each in header["models"])),
     ]
-    return (Facts(tuple(rows)),)
+    return Facts(tuple(rows)), *((Paragraph(f"{found.note}."),) if found.note else ())
 
 
 def _share(model: dict[str, object]) -> str:

@@ -96,7 +96,7 @@ def build_report(
         CacheError: the cache holds no features yet, or can't be read.
     """
     workspace = open_workspace(folder)
-    target = workspace.results_dir / DEFAULT_NAME if file is None else Path(file)
+    target = workspace.results_folder() / DEFAULT_NAME if file is None else Path(file)
     _check_target(target)
     findings = Findings(workspace, thumbnails=thumbnails, unavailable=unavailable, progress=progress)
     _ = findings.candidates

@@ -63,6 +63,8 @@ class BundleInfo:
     data_sha256: str
     """Of what it was trained on."""
     models: tuple[BackboneInfo, ...]
+    note: str = ""
+    """What a user should know of the file, such as that damage in it can't be noticed; empty where there is nothing."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def describe_bundle(bundle: Bundle, file: str, sha256: str) -> BundleInfo:
             )
             for entry in header["models"]
         ),
+        note=bundle.note,
     )
 
 

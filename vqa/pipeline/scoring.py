@@ -28,6 +28,7 @@ def load_scorer(
     cache: str | Place | None = None,
     cached: bool = True,
     overrides: Mapping[str, Any] = MappingProxyType({}),
+    progress: Progress = SILENT,
 ) -> Scorer:
     """Return a scorer as a workspace has it.
 
@@ -39,6 +40,7 @@ def load_scorer(
         cached: Whether features in the workspace's cache are used.
         overrides: Settings of this run that differ from `[extract]`, by the names of `ExtractSettings`; models, frames
             and precision are the bundle's.
+        progress: Told what a user should know of the bundle, as `info.note` says it.
 
     Raises:
         BundleError: the bundle can't be read.
@@ -50,8 +52,12 @@ def load_scorer(
     if model is None:
         model = folder / "scorer.vqa" if workspace is None else workspace.bundle_file
     if cache is None and cached and workspace is not None:
-        return Scorer.load(model, cache=workspace.cache_dir, adding=False, settings=settings)
-    return Scorer.load(model, cache=cache, settings=settings)
+        scorer = Scorer.load(model, cache=workspace.cache_dir, adding=False, settings=settings)
+    else:
+        scorer = Scorer.load(model, cache=cache, settings=settings)
+    if scorer.info.note:
+        progress.note(scorer.info.note)
+    return scorer
 
 
 def score_videos(
@@ -91,7 +97,7 @@ def score_videos(
         WeightsError: a backbone's weights can't be had.
         VqaError: the output file holds something else.
     """
-    scorer = load_scorer(model, folder=folder, cache=cache, overrides=overrides)
+    scorer = load_scorer(model, folder=folder, cache=cache, overrides=overrides, progress=progress)
     return score_into(
         scorer,
         videos,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
-from vqa.errors import CacheMissError, WorkspaceError
+from vqa.errors import MALFORMED, CacheMissError, WorkspaceError
+from vqa.pipeline.documents import read_document
 from vqa.workspace import Workspace
+
+SELECTION_SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ def read_stored_selection(workspace: Workspace) -> StoredSelection:
     if not path.is_file():
         raise WorkspaceError(f"{path}: there is no selection yet; run `vqa select`")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_document(path, digest_since=SELECTION_SCHEMA)
         rows = tuple(_checked_row(SelectionRow(**row)) for row in document["rows"])
         made_on = str(document.get("rows_sha256", ""))
         return StoredSelection(rows, frozenset(document["left_out"]), int(document["videos"]), made_on)
-    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+    except (OSError, *MALFORMED) as error:
         raise WorkspaceError(f"{path}: is damaged or of another version; run `vqa select` again") from error
 
 

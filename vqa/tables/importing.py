@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vqa.tables.shared import some_names
+from vqa.tables.shared import say_damaged, some_names
 from vqa.terminal import print_table, say
+
+_SHOWN = 20
 
 if TYPE_CHECKING:
     from vqa.pipeline import ExportReport, ImportReport
@@ -49,5 +51,7 @@ def print_export(report: ExportReport) -> None:
         say(f"{report.missing} cells are missing")
     if report.left_out:
         say(
-            f"{len(report.left_out)} videos lack features of some model and are left out: {some_names(report.left_out)}"
+            f"{len(report.left_out)} videos lack features of some model and are left out: "
+            f"{some_names(report.left_out, _SHOWN)}"
         )
+    say_damaged(report.damaged)

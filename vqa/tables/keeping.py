@@ -24,6 +24,7 @@ def print_verification(report: Verification) -> None:
         f"({report.videos} rows, {report.bytes / 1e6:.2f} MB)"
     )
     _print_damages(report.damages)
+    _print_damaged_lines(report)
     if report.swept:
         say(f"Removed {report.swept} temporary file(s) of writers that are dead")
     if report.quarantined:
@@ -32,6 +33,15 @@ def print_verification(report: Verification) -> None:
         say("Now run `vqa extract`, or `vqa cache import` for imported features; it computes just what is missing")
     elif damaged:
         say("Run `vqa cache verify --repair` to move them away, then `vqa extract` to compute just their videos again")
+
+
+def _print_damaged_lines(report: Verification) -> None:
+    for lines in report.damaged_lines:
+        say(str(lines))
+    if report.dropped_lines:
+        say(f"Dropped {report.dropped_lines} damaged line(s); `vqa extract` finds out anew what they told")
+    elif report.damaged_lines:
+        say("Run `vqa extract`, which finds out anew what they told, and `vqa cache verify --repair`, which drops them")
 
 
 def _short(name: str) -> str:

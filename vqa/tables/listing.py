@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vqa.tables.shared import print_failures
+from vqa.tables.shared import print_failures, say_damaged
 from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
@@ -96,3 +96,4 @@ def print_cache(report: CacheReport) -> None:
     if files:
         say(f"Imported from {', '.join(files)}; missing: cells without a value, which training fills")
     print_failures(report.failures)
+    say_damaged(report.damaged)

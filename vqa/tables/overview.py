@@ -18,6 +18,8 @@ def print_overview(overview: Overview) -> None:
             f"cached, {overview.failed} videos failed"
         )
         say(_so_far(overview))
+        for reason in overview.damaged.values():
+            say(f"Damaged: {reason}")
     else:
         say("This folder is no workspace: it has no vqa.toml")
     say("Next:")
@@ -29,9 +31,11 @@ def print_overview(overview: Overview) -> None:
 
 def _so_far(overview: Overview) -> str:
     """Say what was done with the features."""
-    if not overview.selected:
-        return "No models are selected, no scorer is trained"
-    chosen = f"{len(overview.selected)} models are selected"
+    chosen = f"{len(overview.selected) or 'No'} models are selected"
+    if "selection.json" in overview.damaged:
+        chosen = "The selection is damaged"
+    if "scorer.vqa" in overview.damaged:
+        return f"{chosen}, the scorer is damaged"
     if overview.trained_videos is None:
         return f"{chosen}, no scorer is trained"
     return f"{chosen}, the scorer is trained on {overview.trained_videos} videos"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
+    from vqa.cache.folder import DamagedLines
     from vqa.records import Failure
 
 _SHOWN = 20
@@ -26,6 +27,15 @@ def print_failures(failures: Sequence[Failure]) -> None:
     print_table(f"{len(failures)} failed", ("video", "model", "stage", "reason"), rows)
     if len(failures) > _SHOWN:
         say(f"... and {len(failures) - _SHOWN} more; all are in the cache's folder `failures`")
+
+
+def say_damaged(damaged: Sequence[DamagedLines]) -> None:
+    """Say which files of the cache have damaged lines, and what finds out anew what they told."""
+    if damaged:
+        say(
+            f"{'; '.join(map(str, damaged))}: what stood there is lost; `vqa extract` finds it out anew, "
+            "`vqa cache verify --repair` drops what is damaged"
+        )
 
 
 def say_ignored(contents: int) -> None:

@@ -1,7 +1,7 @@
 """A trained scorer as one safetensors file: numbers as tensors, everything else as JSON in its header. No pickle.
 
-The file's metadata has one key, since a safetensors file with several may order them differently each time it is
-written; two saves of the same regressor are the same bytes.
+The file carries a digest of itself, see `vqa.train.header`. Its metadata have one key, since a safetensors file with
+several may order them differently each time it is written; two saves of the same regressor are the same bytes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from vqa.errors import BundleError
-from vqa.files import written_whole
+from vqa.files import put_whole
 from vqa.train.fitted import FittedRegressor, Predictions
-from vqa.train.header import BUNDLE_KEY, BUNDLE_SCHEMA, parse_document, refusing_damage
+from vqa.train.header import (
+    BUNDLE_KEY,
+    BUNDLE_SCHEMA,
+    UNSEALED,
+    check_digest,
+    has_digest,
+    parse_document,
+    refusing_damage,
+    sealed,
+)
 from vqa.train.packing import pack, unpack
 
 _EXTRA = "extra."
@@ -36,6 +45,8 @@ class Bundle:
     fitted: FittedRegressor
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """As given to `save_bundle`."""
+    note: str = ""
+    """What a user should know of the file, in one line; empty where there is nothing."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -115,10 +126,9 @@ def save_bundle(
     _check_models(path, header, fitted)
     tensors, values = pack(fitted)
     tensors |= {f"{_EXTRA}{name}": np.ascontiguousarray(value) for name, value in extras.items()}
-    document = {"schema": BUNDLE_SCHEMA, "header": dict(header), "regressor": values}
+    document = {"digest": UNSEALED, "schema": BUNDLE_SCHEMA, "header": dict(header), "regressor": values}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata={BUNDLE_KEY: text})
+    put_whole(path, sealed(save(tensors, metadata={BUNDLE_KEY: text})))
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -127,19 +137,26 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: there is no such file, or it is damaged, of another kind or of another version.
     """
+    note = ""
     with refusing_damage(path):
         document, tensors = _read(path)
         extras = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_EXTRA)}
         fitted = unpack(tensors, document["regressor"])
         header = document["header"]
+        if not has_digest(document):
+            note = (
+                f"{path}: of an older version, without a digest by which damage is noticed; "
+                "run `vqa train` again to have one"
+            )
     _check_models(path, header, fitted)
-    return Bundle(header, fitted, {name.removeprefix(_EXTRA): value for name, value in extras.items()})
+    return Bundle(header, fitted, {name.removeprefix(_EXTRA): value for name, value in extras.items()}, note)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read the JSON and all tensors."""
+    """Read the JSON and all tensors of a file that is as it was written."""
     with safe_open(path, framework="numpy") as file:
         document = parse_document(path, file.metadata())
+        check_digest(path, document)
         return document, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # has no iterator of its own
 
 

@@ -17,6 +17,7 @@ from vqa.pipeline.cluster.members import Node
 from vqa.pipeline.cluster.results import Results
 from vqa.pipeline.cluster.work import Order, Row, Settled
 from vqa.pipeline.outcome import CandidateWork, Outcome
+from vqa.pipeline.pairs import note_of
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.storing import FailureBook
 from vqa.settings import ExtractSettings
@@ -63,7 +64,10 @@ def extract_on_cluster(
 
     files = (Row(row.id, _absolute(row.file)) for row in rows)
     cache = _absolute(cache_dir)
-    results = Results(FailureBook(Ledger(cache)), progress, len(rows))
+    ledger = Ledger(cache)
+    for lines in ledger.damaged():
+        progress.note(note_of(lines))
+    results = Results(FailureBook(ledger), progress, len(rows))
 
     def order(cores: int) -> Order:
         return Order(cache, task.settings, task.retry_failed, cores, _absolute_downloads(downloads()))
