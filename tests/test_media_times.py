@@ -253,6 +253,64 @@ def test_frames_of_one_tick_are_frames_each(tmp_path: Path) -> None:
     assert shown(path) == list(range(40))
 
 
+# Times that are attacks.
+
+
+def with_times(path: Path, time_of: Callable[[int], int]) -> Path:
+    """Write other times into the PES headers of a transport stream: 33 bits of 1/90,000 s, PTS and DTS alike."""
+    data, picture = bytearray(path.read_bytes()), 0
+    for at in range(0, len(data), 188):
+        pid, starts = int.from_bytes(data[at + 1 : at + 3], "big") & 0x1FFF, data[at + 1] & 0x40
+        if pid != 0x100 or not starts:
+            continue
+        pes = at + 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
+        ticks = time_of(picture) & (1 << 33) - 1
+        for place, mark in ((9, data[pes + 7] >> 6), (14, 1)):
+            if place - 9 < data[pes + 8]:
+                parts = (mark << 4 | ticks >> 30 << 1 | 1, (ticks >> 15 & 0x7FFF) << 1 | 1, (ticks & 0x7FFF) << 1 | 1)
+                data[pes + place : pes + place + 5] = b"".join(
+                    part.to_bytes(size, "big") for part, size in zip(parts, (1, 2, 2), strict=True)
+                )
+        picture += 1
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "time_of",
+    [
+        lambda picture: 10_000_000 - 3600 * picture,
+        lambda picture: 8_000_000_000 - 900_000 * picture,
+        lambda picture: 5,
+        lambda picture: (picture * 7919 % 100) * 90_000,
+    ],
+    ids=["backwards", "backwards by more", "still", "anyhow"],
+)
+def test_times_that_make_no_sense_leave_the_order_and_the_rate(tmp_path: Path, time_of: Callable[[int], int]) -> None:
+    path = with_times(write_numbered(tmp_path / "a.ts", f"{H264} -bf 0"), time_of)
+    assert shown(path) == list(range(100))
+    assert shown_at(path) == WHOLE
+    assert read_timeline(path).end_seconds == pytest.approx(4, abs=0.001)
+
+
+def test_a_time_base_of_whole_seconds_is_shared_out(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "s.mp4", f"{H264} -bf 0 -video_track_timescale 1")
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].time_base == 1
+    numbers, _ = ffmpeg_shown(path, tmp_path)
+    assert shown(path) == numbers == list(range(99))  # its edit list ends within the last second
+    assert shown_at(path) == [int(99 * (part + 0.5) / 8) for part in range(8)]
+
+
+def test_a_time_of_thousands_of_years_is_none(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "live.mkv", f"{H264} -live 1")
+    content = path.read_bytes()
+    assert content.count(b"\xe7\x81\x00") == 1
+    path.write_bytes(content.replace(b"\xe7\x81\x00", b"\xe7\x88" + (1 << 62).to_bytes(8, "big")))
+    assert shown(path) == ffmpeg_shown(path, tmp_path)[0]
+    assert read_timeline(path).end_seconds < 5
+
+
 # What only decoding shows.
 
 

@@ -56,6 +56,7 @@ LIES: dict[str, list[tuple[bytes, int, bytes]]] = {
     "too-long.mkv": [(b"\x44\x89\x88", 0, struct.pack(">d", 1e12))],
     "too-short.mkv": [(b"\x44\x89\x88", 0, struct.pack(">d", 1.0))],
     "endless.mkv": [(b"\x44\x89\x88", 0, struct.pack(">d", float("inf")))],
+    "no-number.mkv": [(b"\x44\x89\x88", 0, struct.pack(">d", float("nan")))],
     "false-frame-rate.mkv": [(b"\x23\xe3\x83\x84", 0, struct.pack(">I", 1))],
 }
 

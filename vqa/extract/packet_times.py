@@ -45,11 +45,8 @@ class PacketTimes:
         context = stream.codec_context
         self.choice, self.tags = stream_choice(container, stream), read_tags(container, stream)
         self.codec, self._container = context.codec.canonical_name, container.format.name
-        self.clock = Clock(
-            stream.time_base,
-            _nominal_rate(stream),
-            may_restart=bool(container.format.flags & _MAY_RESTART),
-        )
+        may_restart = bool(container.format.flags & _MAY_RESTART)
+        self.clock = Clock(stream.time_base, _nominal_rate(stream, by_codec=may_restart), may_restart=may_restart)
         self.file, self.pid = Path(container.name), stream.id if self._container == "mpegts" else None
         """Of a transport stream, the packet identifier."""
         self.last_may_be_cut = (
@@ -178,7 +175,12 @@ def _all_but_the_last(packets: Iterator[Packet]) -> Iterator[Packet]:
         yield packet
 
 
-def _nominal_rate(stream: av.VideoStream) -> Fraction:
-    """Return the frame rate that the stream claims; FFmpeg's usual one where it claims none, or nonsense."""
-    rates = (stream.guessed_rate, stream.average_rate)
+def _nominal_rate(stream: av.VideoStream, *, by_codec: bool) -> Fraction:
+    """Return the frame rate that the stream claims; FFmpeg's usual one where it claims none, or nonsense.
+
+    Args:
+        stream: The stream.
+        by_codec: Believe its codec first, since its container knows of times alone.
+    """
+    rates = [stream.codec_context.framerate] * by_codec + [stream.guessed_rate, stream.average_rate]
     return next((rate for rate in rates if rate and 0 < rate <= _MOST_RATE), _USUAL_RATE)
