@@ -16,7 +16,7 @@ from vqa.extract.packets import decode_packets, read_packets
 from vqa.extract.timeline import LengthLimit, Timeline, require_two
 from vqa.extract.transport_stream import count_joins
 
-WAITING_DECODERS = {"h264", "hevc"}
+_WAITING_DECODERS = {"h264", "hevc"}
 """These show nothing before the first picture that needs nothing before it, key frame or not."""
 _LONG_STEP = 1.5
 """Where data is lost the next picture is later by so many of the usual distances, at least."""
@@ -93,7 +93,8 @@ def decode_timeline(
     kept = np.flatnonzero(_clean(frames, packets))
     require_two(len(kept))
     parts = kept[arrange_times(frames.pts[kept], frames.durations[kept], clock).parts]
-    kept = _without_loose_starts(kept, parts, frames)
+    is_key = frames.keys if packets.codec in _WAITING_DECODERS else np.isin(frames.numbers, packets.keys)
+    kept = _without_loose_starts(kept, parts, is_key)
     times = arrange_times(frames.pts[kept], frames.durations[kept], clock)
     _refuse_damage(frames, packets, kept, times)
     require_two(len(kept))
@@ -117,12 +118,9 @@ def decode_timeline(
 def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:
     """Tell which frames refer to nothing that came before the stream's start, and are no picture cut off at its end."""
     count = len(frames.pts)
-    if packets.codec in WAITING_DECODERS:
-        begun = np.flatnonzero(frames.numbers == packets.keys[0]) if packets.keys else np.empty(0, np.intp)
-    else:
-        begun = np.flatnonzero(frames.keys)
-        if not len(begun):
-            raise VideoError("it has no key frame: each of its pictures refers to others; fetch the whole file")
+    begun = np.flatnonzero(np.isin(frames.numbers, packets.keys[:1]))
+    if not len(begun) and packets.codec not in _WAITING_DECODERS:
+        raise VideoError("it has no key frame: each of its pictures refers to others; fetch the whole file")
     first = int(begun[0]) if len(begun) else 0
     clean = np.arange(count) >= first
     if packets.starts_clean and frames.numbers[first] == packets.keys[0]:
@@ -133,11 +131,12 @@ def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:
     return clean & (np.arange(count) >= (sound[0] if len(sound) else count))
 
 
-def _without_loose_starts(kept: NDArray[np.intp], parts: NDArray[np.intp], frames: DecodedFrames) -> NDArray[np.intp]:
+def _without_loose_starts(
+    kept: NDArray[np.intp], parts: NDArray[np.intp], is_key: NDArray[np.bool_]
+) -> NDArray[np.intp]:
     """Leave out what a joined part shows before its first key frame: it refers to what was cut off."""
-    keys = kept[frames.keys[kept]]
-    loose = np.zeros(len(frames.pts), np.bool_)
-    ends = np.append(parts[1:], len(frames.pts))
+    keys, loose = kept[is_key[kept]], np.zeros(len(is_key), np.bool_)
+    ends = np.append(parts[1:], len(is_key))
     for begin, end in zip(parts[1:].tolist(), ends[1:].tolist(), strict=True):
         place = np.searchsorted(keys, begin)
         if place == len(keys) or keys[place] >= end:

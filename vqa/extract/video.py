@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vqa.errors import VideoError
 from vqa.extract.container import DEFAULT_MAX_PIXELS, Opened, check_size, opened
-from vqa.extract.decoded_timeline import WAITING_DECODERS, decode_timeline
+from vqa.extract.decoded_timeline import decode_timeline
 from vqa.extract.packet_times import PacketTimes
 from vqa.extract.packets import decode_packets, read_packets
 from vqa.extract.pixels import to_pixels
@@ -173,10 +173,7 @@ def _frames_of(
     frames = _decoded(read_packets(container, stream), stream)
     if timeline.places is None:
         start = int(timeline.pts[0])
-        begun = dropwhile(lambda frame: frame.pts is None or frame.pts < start, frames)
-        first = next(begun, None)
-        if first is not None and (first.key_frame or timeline.tags.codec in WAITING_DECODERS):
-            yield from _expected(chain([first], begun), timeline, 0)
+        yield from _expected(dropwhile(lambda frame: frame.pts is None or frame.pts < start, frames), timeline, 0)
         return
     index_of = {int(place): index for index, place in enumerate(timeline.places)}
     yield from ((index_of[place], frame) for place, frame in enumerate(frames) if place in index_of)
