@@ -181,6 +181,19 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def open_closed_streams() -> None:
+    """Lead those of the descriptors of stdin, stdout and stderr to nowhere that are closed, as a daemon's may be.
+
+    Else the next files that are opened take their places, a cache's or a result's, and get what anything prints.
+    """
+    for place in range(3):
+        try:
+            os.fstat(place)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # takes the lowest place that is free
+            os.set_inheritable(nowhere, True)
+
+
 def require_regular(path: Place) -> None:
     """Refuse what is no regular file before it is opened: a pipe would be waited for, for ever.
 

@@ -107,7 +107,7 @@ def choose_devices(name: str) -> tuple[torch.device, ...]:
         raise VqaError(f"device {name!r} can't be used ({reason}); use `auto`, `cpu` or `cuda`") from error
     if device == torch.device("cuda"):
         return tuple(torch.device("cuda", index) for index in range(torch.cuda.device_count()))
-    torch.set_num_threads(torch_threads())  # more than a quota allows would wait for each other
+    torch.set_num_threads(min(torch.get_num_threads(), torch_threads()))  # a quota's, if that is less
     _log.info("device %s, %d threads of torch on the CPU", device, torch.get_num_threads())
     return (device,)
 
