@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from vqa.extract.processor import torch_threads
 from vqa.rlimits import core_quota, free_memory, usable_cores
 
 GIB = 1 << 30
-CPU_V1 = Path("/sys/fs/cgroup/cpu")
+CPU_V1, MEMORY_V1 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/memory")
 
 
 @pytest.fixture
@@ -137,17 +139,33 @@ def test_torch_takes_no_more_threads_than_a_quota_allows(groups: Path) -> None:
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.skipif(not os.access(CPU_V1 / "cgroup.procs", os.W_OK), reason="nobody may make groups of version 1 here")
-def test_half_a_core_by_a_real_quota_is_one() -> None:
-    group = CPU_V1 / f"vqa-test-{os.getpid()}"
+@contextlib.contextmanager
+def real_group(above: Path, limit: str, value: int) -> Iterator[str]:
+    """Make a group of version 1 with a limit; gives the code by which a process joins it."""
+    if not os.access(above / "cgroup.procs", os.W_OK):
+        pytest.skip("nobody may make groups of version 1 here")
+    group = above / f"vqa-test-{os.getpid()}"
     group.mkdir()
     try:
-        (group / "cpu.cfs_quota_us").write_text("50000")
-        code = (
-            f"import os; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))\n"
-            "from vqa.rlimits import usable_cores; print(usable_cores())"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-        assert done.stdout == "1\n"
+        (group / limit).write_text(str(value))
+        yield f"import os; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))\n"
     finally:
         group.rmdir()
+
+
+def answer(code: str) -> str:
+    """Run a program; return what it prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+def test_half_a_core_by_a_real_quota_is_one() -> None:
+    with real_group(CPU_V1, "cpu.cfs_quota_us", 50_000) as join:
+        assert answer(f"{join}from vqa.rlimits import usable_cores; print(usable_cores())") == "1"
+
+
+def test_shared_memory_beyond_a_real_limit_is_refused_and_nobody_is_killed() -> None:
+    code = "from vqa.extract.shared import share\ntry: share(400 << 20)\nexcept OSError as error: print(error.strerror)"
+    with real_group(MEMORY_V1, "memory.limit_in_bytes", 300_000_000) as join:
+        assert answer(join + code) == "Cannot allocate memory"

@@ -148,15 +148,18 @@ if _FORK_SERVER:
             """Start it, even from a daemonic process.
 
             Those may have no children since they are terminated without a chance to end them; ours end by themselves.
+            Celery's processes have a key of a kind that multiprocessing does not send.
             """
             config = process.current_process()._config  # type: ignore[attr-defined]
+            self.authkey = self.authkey
             with _starting:
-                daemonic = config.pop("daemon", False)
+                before = dict(config)
+                config.pop("daemon", None)
+                config["authkey"] = process.AuthenticationString(before["authkey"])  # type: ignore[attr-defined]
                 try:
                     super().start()
                 finally:
-                    if daemonic:
-                        config["daemon"] = True
+                    config.update(before)
 
         def run(self) -> None:
             """Do what there is to do, until that is done or the process that started this one is gone."""
