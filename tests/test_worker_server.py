@@ -1,13 +1,16 @@
-"""The lock that decode workers share."""
+"""How decode workers start, and the lock that they share."""
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import threading
 
 import pytest
 
-from vqa.extract.worker_server import PipeLock, worker_context
+import vqa.extract.worker_server
+from vqa.errors import VqaError
+from vqa.extract.worker_server import PipeLock, start_worker_server, worker_context
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere it is multiprocessing's own")
 
@@ -59,3 +62,10 @@ def test_a_copy_for_another_process_is_the_same_lock() -> None:
     assert copy.acquire(block=False)
     assert not lock.acquire(block=False)
     copy.release()
+
+
+def test_a_daemonic_process_is_told_what_to_do_where_it_can_have_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vqa.extract.worker_server, "_FORK_SERVER", False)
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)  # type: ignore[attr-defined]
+    with pytest.raises(VqaError, match=r"daemonic process, .*; use concurrent\.futures\.ProcessPoolExecutor, or one"):
+        start_worker_server()

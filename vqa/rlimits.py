@@ -89,7 +89,7 @@ def _control_groups(controller: str) -> Iterator[Path]:
 
     In a container the own one is often not to be seen; its folder is then where the hierarchy is mounted.
     """
-    own = {}
+    own: dict[str, str] = {}
     for line in _read(_GROUPS).splitlines():
         _, controllers, path = line.split(":", 2)
         own |= dict.fromkeys(controllers.split(","), path)  # version 2 names none
@@ -100,9 +100,9 @@ def _control_groups(controller: str) -> Iterator[Path]:
         if name not in own or name not in ("", *options.split(",")):
             continue
         root, mounted = (_unescaped(text) for text in place.split(" ")[3:5])
-        path = PurePosixPath(own[name])
-        inside = path.is_relative_to(root) and ".." not in path.parts
-        below = path.relative_to(root) if inside else PurePosixPath()
+        group = PurePosixPath(own[name])
+        inside = group.is_relative_to(root) and ".." not in group.parts
+        below = group.relative_to(root) if inside else PurePosixPath()
         for part in (below, *below.parents):
             yield Path(mounted, part)
 
