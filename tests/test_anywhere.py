@@ -152,6 +152,7 @@ def test_no_decoder_outlives_a_daemonic_process_not_even_one_that_hangs(end: str
     assert left == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="streams have numbers")
 def test_a_program_whose_streams_are_closed_scores(trained: Trained, expected: float, tmp_path: Path) -> None:
     result = tmp_path / "result"
