@@ -28,8 +28,6 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from vqa.extract.shared import SHARED_MEMORY
-
 _TOLERANCE = 1.05
 """A run is flat if no median of its last quarter is larger than this times that of the second."""
 _NETWORK = "test_resnet"
@@ -131,7 +129,7 @@ def _shared_mb(process: psutil.Process) -> float:
     held = {}
     for file in Path(f"/proc/{process.pid}/fd").iterdir():
         with contextlib.suppress(OSError):
-            if str(file.readlink()).startswith(f"{SHARED_MEMORY}/#"):
+            if str(file.readlink()).startswith("/memfd:vqa"):
                 held[file.stat().st_ino] = file.stat().st_size
     return sum(held.values()) / 1e6
 

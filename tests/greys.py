@@ -40,7 +40,7 @@ def held_memory() -> dict[int, Path]:
     held = {}
     for file in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            if str(file.readlink()).startswith("/dev/shm/#"):
+            if str(file.readlink()).startswith("/memfd:vqa"):
                 held[file.stat().st_ino] = file
     return held
 

@@ -229,3 +229,95 @@ def test_no_videos_is_an_error(tmp_path, clips):
     for videos in ("empty", "gone", "gone/*.mp4", "empty/**/*"):
         assert "no videos found; name a folder that holds some, or a glob like" in refusal(str(tmp_path / videos), None)
     assert "can't be listed" in refusal(str(tmp_path / "empty" / "**.mp4"), None)
+
+
+# --- absolute paths, and names that look alike ---
+
+COMPOSED, DECOMPOSED = "K\u00e4se", "Ka\u0308se"
+
+
+def test_absolute_paths_name_the_very_files(clips, labels, test_data):
+    folder = clips("v1.mp4", "v2.mp4", "v3.mp4")
+    text = (test_data / "hard-videos" / "f16_absolute_paths.csv").read_text()
+    dataset = read_dataset(folder, labels(text.replace("CLIPS", folder)))
+    assert [(row.path.name, row.mos) for row in dataset.rows] == [("v1.mp4", 1.5), ("v2.mp4", 2.5), ("v3.mp4", 3.5)]
+
+
+@pytest.mark.parametrize("name", ["{folder}/a/v1", "{folder}/../clips/a//v1.mp4", "{folder}/./a/v1.mp4"])
+def test_an_absolute_path_may_lack_the_suffix_or_lead_about(name, clips, labels):
+    folder = clips("a/v1.mp4", "b/v1.mp4")
+    assert [
+        row.path.parent.name
+        for row in read_dataset(folder, labels(f"id,mos\n{name.format(folder=folder)},1\n"), labelled_only=True).rows
+    ] == ["a"]
+
+
+def test_an_absolute_path_by_way_of_a_link_names_the_very_file(clips, labels, tmp_path):
+    folder = clips("v1.mp4", "v2.mp4")
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "v3.mp4").touch()
+    (tmp_path / "clips" / "v3.mp4").symlink_to(tmp_path / "far" / "v3.mp4")
+    dataset = read_dataset(
+        folder, labels(f"id,mos\n{tmp_path}/link/v1.mp4,1\n{folder}/v2.mp4,2\n{tmp_path}/far/v3,3\n")
+    )
+    assert [row.path.name for row in dataset.rows] == ["v1.mp4", "v2.mp4", "v3.mp4"]
+
+
+def test_an_absolute_path_never_names_a_file_of_that_name_elsewhere(clips, labels, tmp_path):
+    folder = clips("v1.mp4", "v2.mp4")
+    (tmp_path / "other" / "clips").mkdir(parents=True)
+    (tmp_path / "other" / "clips" / "v1.mp4").touch()
+    told = refusal(folder, labels(f"id,mos\n{tmp_path}/other/clips/v1.mp4,1\n{folder}/v2.mp4,2\n"))
+    assert f"1 of 2 videos have no file under {folder} ('{tmp_path}/other/clips/v1.mp4')" in told
+
+
+def test_two_labels_of_one_file_are_refused_if_one_is_an_absolute_path(clips, labels):
+    folder = clips("v1.mp4")
+    told = refusal(folder, labels(f"id,mos\nv1,1\n{folder}/v1.mp4,2\n"))
+    assert f"'v1' in line 2 and '{folder}/v1.mp4' in line 3 are one file" in told
+
+
+def test_a_decomposed_id_names_a_composed_file(clips, labels, test_data):
+    folder = clips("v1.mp4", "v2.mp4", f"{COMPOSED}.mp4")
+    text = (test_data / "hard-videos" / "f16_decomposed.csv").read_text(encoding="utf-8")
+    assert DECOMPOSED in text
+    dataset = read_dataset(folder, labels(text))
+    assert [(row.path.name, row.mos) for row in dataset.rows][2] == (f"{COMPOSED}.mp4", 3.5)
+
+
+def test_a_composed_id_names_a_decomposed_file_in_a_decomposed_folder(clips, labels):
+    folder = clips(f"{DECOMPOSED}/{DECOMPOSED}.mp4")
+    for name in (f"{COMPOSED}/{COMPOSED}", f"{folder}/{COMPOSED}/{COMPOSED}.mp4"):
+        assert scores(read_dataset(folder, labels(f"id,mos\n{name},1\n"))) == {name: 1.0}
+
+
+def test_two_files_that_look_alike_are_told_apart_in_words(clips, labels):
+    folder = clips(f"{COMPOSED}.mp4", f"{DECOMPOSED}.mp4")
+    if len(list(Path(folder).iterdir())) == 1:
+        pytest.skip("this file system has one form alone")
+    told = refusal(folder, labels(f"id,mos\n{COMPOSED},1\n"))
+    assert "differ in their Unicode form; rename one of them" in told
+    assert r"K\xe4se.mp4" in told
+    assert r"Ka\u0308se.mp4" in told
+
+
+def test_ids_that_look_alike_are_one(clips, labels):
+    folder = clips("v1.mp4", f"{COMPOSED}.mp4")
+    told = refusal(folder, labels(f"id,mos\nv1,3\n{COMPOSED},1\n{DECOMPOSED},2\n"))
+    assert "stands in lines 3 and 4, in two Unicode forms that look alike; keep one of them" in told
+
+
+def test_a_video_has_the_stronger_of_two_splits_whatever_the_form_of_its_name(clips, tmp_path):
+    folder = clips(f"{COMPOSED}.mp4")
+    files = tmp_path / "train.csv", tmp_path / "test.csv"
+    for file, name in zip(files, (COMPOSED, DECOMPOSED), strict=True):
+        file.write_text(f"id,mos\n{name},1\n", encoding="utf-8")
+    (row,) = read_dataset(folder, files, file_splits=("train", "test")).rows
+    assert row.split == "test"
+
+
+def test_contents_that_look_alike_are_one_group(clips, labels):
+    folder = clips("v1.mp4", "v2.mp4")
+    dataset = read_dataset(folder, labels(f"id,mos,group\nv1,1,{COMPOSED}\nv2,2,{DECOMPOSED}\n"))
+    assert len({row.group for row in dataset.rows}) == 1

@@ -29,6 +29,13 @@ def test_an_id_that_fits_two_videos_or_two_ids_that_fit_one_are_refused():
         join_ids(["x/1", "y/1"], ["1"])
 
 
+def test_ids_are_joined_whatever_their_unicode_form():
+    composed, decomposed = "K\u00e4se", "Ka\u0308se"
+    assert join_ids([decomposed, "b"], ["b", f"a/{composed}.mp4"]).rows == {"b": 1, f"a/{composed}.mp4": 0}
+    with pytest.raises(TableError, match="which look alike and differ in their Unicode form; keep one of them"):
+        join_ids([composed, decomposed], [composed])
+
+
 MOS = np.linspace(1, 5, 11)
 IDS = [f"v{row}" for row in range(11)]
 

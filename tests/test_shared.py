@@ -14,7 +14,7 @@ import pytest
 import vqa.extract.shared
 from vqa.extract.shared import attach, share
 
-BOTH = pytest.mark.parametrize("where", ["no name", "no /dev/shm", "no O_TMPFILE"])
+BOTH = pytest.mark.parametrize("where", ["in memory", "in /dev/shm", "no /dev/shm", "no O_TMPFILE"])
 OWNER = """
 import os, sys, time
 from vqa.extract.shared import share
@@ -34,7 +34,9 @@ time.sleep(600)
 
 
 def set_where(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this be a system that has no files without names, or has them."""
+    """Let this be a system that has files without names, in memory or in a folder, or has none."""
+    if where != "in memory":
+        monkeypatch.setattr(vqa.extract.shared, "_has_files_in_memory", lambda: False)
     if where == "no /dev/shm":
         monkeypatch.setattr(vqa.extract.shared, "SHARED_MEMORY", tmp_path / "none")
     elif where == "no O_TMPFILE":

@@ -121,7 +121,7 @@ def test_shared_memory_that_is_not_there_is_said_before_a_worker_meets_it(monkey
 
     before = held_memory().keys()
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(VqaError, match=r"/dev/shm: no room for 4 MB more of shared memory .*; lower --memory, or wait"):
+    with pytest.raises(VqaError, match=r"shared memory: no room for 4 MB more \(.*\); lower --memory, or wait"):
         Slot(3 << 20)
     assert held_memory().keys() == before
 

@@ -9,6 +9,7 @@ import os
 import secrets
 import stat
 import sys
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,22 @@ VIDEO_SUFFIXES = frozenset(
 """What is taken for a video when a folder is searched, in lower case."""
 
 
+def composed(name: str) -> str:
+    """Return a name in the Unicode form by which names are compared: macOS writes an accent as a character of its own.
+
+    Names that look alike are one name; files may still have both.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def look_alike(one: str, other: str) -> bool:
+    """Return whether two names differ in their Unicode form alone, which nobody sees."""
+    return one != other and composed(one) == composed(other)
+
+
 def without_video_suffix(name: str) -> str:
-    """Return a video's name without its suffix; one that is no video's stays: `clip.v2` and `clip.v2.mp4` are alike."""
+    """Return a video's name without its suffix, in one Unicode form; `clip.v2` and `clip.v2.mp4` are alike."""
+    name = composed(name)
     stem, dot, suffix = name.rpartition(".")
     return stem if stem and f"{dot}{suffix}".lower() in VIDEO_SUFFIXES else name
 
@@ -179,6 +194,19 @@ def write_text(target: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with written_whole(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def open_closed_streams() -> None:
+    """Lead those of the descriptors of stdin, stdout and stderr to nowhere that are closed, as a daemon's may be.
+
+    Else the next files that are opened take their places, a cache's or a result's, and get what anything prints.
+    """
+    for place in range(3):
+        try:
+            os.fstat(place)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # takes the lowest place that is free
+            os.set_inheritable(nowhere, True)
 
 
 def require_regular(path: Place) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vqa.errors import LabelsError
+from vqa.files import composed, look_alike
 from vqa.label_tables import LabelTable, find_number, read_csv_table
 from vqa.matlab import Hdf5Reader, is_matlab, read_matlab_columns
 
@@ -90,7 +91,8 @@ def read_label_files(
     for file, split in zip(files, splits or [""] * len(files), strict=True):
         for label in read_labels(file, columns, read_hdf5=read_hdf5):
             told = replace(label, split=split) if split else label
-            labels[label.id] = _stronger(labels[label.id], told) if label.id in labels else told
+            name = composed(label.id)
+            labels[name] = _stronger(labels[name], told) if name in labels else told
     return list(labels.values())
 
 
@@ -128,12 +130,14 @@ def read_labels(file: Path, columns: Columns, *, read_hdf5: Hdf5Reader | None = 
     ]
     if not labels:
         raise LabelsError(f"{file}: has a header and no rows; name a file with one row for each video")
-    first_lines: dict[str, int] = {}
+    firsts: dict[str, Label] = {}
     for label in labels:
-        first = first_lines.setdefault(label.id, label.line)
-        if first != label.line:
+        first = firsts.setdefault(composed(label.id), label)
+        if first is not label:
+            forms = ", in two Unicode forms that look alike" if look_alike(first.id, label.id) else ""
             raise LabelsError(
-                f"{file}: id {label.id!r} stands in {table.unit}s {first} and {label.line}; keep one of them"
+                f"{file}: id {label.id!r} stands in {table.unit}s {first.line} and {label.line}{forms}; "
+                "keep one of them"
             )
     return labels
 
@@ -205,7 +209,7 @@ def _label(
         line=line,
         id=name,
         mos=mos,
-        group=name if group == "" else group,
+        group=name if group == "" else group and composed(group),
         split=None if split is None else _SPLITS[split.casefold()],
     )
 

@@ -16,7 +16,7 @@ from vqa.cache.csvfiles import CSV_SUFFIXES, PLAIN_SET, read_csv, read_id_list
 from vqa.cache.key import MAX_KEY_BYTES, id_key
 from vqa.cache.tablenames import SET_PREFIX, TableNames, listing, set_name
 from vqa.errors import TableError
-from vqa.files import without_video_suffix
+from vqa.files import look_alike, without_video_suffix
 
 __all__ = ["FeatureFile", "RatedIds", "TableNames", "read_feature_file"]
 
@@ -178,7 +178,8 @@ def _check_ids(file: Path, ids: Sequence[str]) -> None:
         if owners.get(stem) == video:
             raise TableError(f"{file}: id {video!r} stands twice; keep one row for each video")
         if stem in owners:
-            raise TableError(f"{file}: {owners[stem]!r} and {video!r} differ in their suffix alone; keep one of them")
+            told = "Unicode form" if look_alike(owners[stem], video) else "suffix"
+            raise TableError(f"{file}: {owners[stem]!r} and {video!r} differ in their {told} alone; keep one of them")
         owners[stem] = video
 
 

@@ -9,7 +9,7 @@ import click
 
 from vqa.cli.caching import cache
 from vqa.cli.exporting import export
-from vqa.cli.manners import share_manners, start_as_usual, tell_end, tell_origin
+from vqa.cli.manners import settle_streams, share_manners, start_as_usual, tell_end, tell_origin
 from vqa.cli.models import models
 from vqa.cli.options import FAILED, INTERRUPTED
 from vqa.cli.reporting import report, run
@@ -60,6 +60,7 @@ share_manners(cli)
 
 def main() -> None:
     """Run the command line; every error a user can meet is one line."""
+    settle_streams()
     catch_signals()
     start_as_usual()
     try:

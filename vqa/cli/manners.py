@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 import click
 
 from vqa.escaping import for_terminal
+from vqa.files import open_closed_streams
 from vqa.loudness import Loudness, loudness, settle_loudness
 
 _LIBRARIES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "av", "h5py", "numpy", "scipy", "scikit-learn")
@@ -43,6 +46,14 @@ def start_as_usual() -> None:
     for handler in [each for each in root.handlers if isinstance(each, _Told)]:
         root.removeHandler(handler)
         root.setLevel(logging.NOTSET)
+
+
+def settle_streams() -> None:
+    """Let what is said to a stream that is closed be lost, as a daemon or pythonw has them: the command goes on."""
+    open_closed_streams()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - stays open
 
 
 def share_manners(group: click.Group) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -15,7 +14,10 @@ import torch
 from av.codec.codec import UnknownCodecError
 
 from vqa.extract.precision import native_bfloat16
-from vqa.extract.processor import cpu_capabilities
+from vqa.extract.processor import cpu_capabilities, torch_threads
+from vqa.rlimits import usable_cores
+
+__all__ = ["Device", "Space", "decoders", "devices", "ffmpeg_libraries", "free_space", "torch_threads", "usable_cores"]
 
 _DECODERS = {
     "h264": ("h264",),
@@ -89,16 +91,6 @@ def _cpu_model() -> str:
             if name.strip() == "model name":
                 return value.strip()
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use; what it is bound to counts, not what the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def torch_threads() -> int:
-    """Return how many threads a network on the CPU takes."""
-    return torch.get_num_threads()
 
 
 def decoders() -> Mapping[str, str | None]:

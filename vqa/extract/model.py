@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vqa.errors import VqaError
 from vqa.extract.backends import find_backend
-from vqa.extract.processor import cpu_capabilities
+from vqa.extract.processor import cpu_capabilities, torch_threads
 from vqa.extract.spec import Candidate, InputSpec, NativeInput
 from vqa.extract.views import normalise
 
@@ -107,6 +107,7 @@ def choose_devices(name: str) -> tuple[torch.device, ...]:
         raise VqaError(f"device {name!r} can't be used ({reason}); use `auto`, `cpu` or `cuda`") from error
     if device == torch.device("cuda"):
         return tuple(torch.device("cuda", index) for index in range(torch.cuda.device_count()))
+    torch.set_num_threads(min(torch.get_num_threads(), torch_threads()))  # a quota's, if that is less
     _log.info("device %s, %d threads of torch on the CPU", device, torch.get_num_threads())
     return (device,)
 

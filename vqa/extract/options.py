@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from vqa.extract.decode_worker import DEFAULT_WORKER_BYTES, WorkerLimits
-from vqa.extract.machine import usable_cores
 from vqa.extract.model import Model
+from vqa.extract.processor import torch_threads
 from vqa.extract.video import DEFAULT_MAX_PIXELS, DEFAULT_MAX_SECONDS
 from vqa.files import downloads
+from vqa.rlimits import usable_cores
 
 CPU_BATCH = 4
 """Measured on CPUs: larger batches leave the caches and cost up to a fifth more a frame."""
@@ -98,7 +99,7 @@ def share_out(options: EngineOptions, models: Sequence[Model], videos: int) -> t
 
     On the CPU a batch has one thread, unless the whole run has fewer batches of a model than there are threads.
     """
-    threads = torch.get_num_threads()
+    threads = torch_threads()
     shares = []
     for device in options.devices:
         batch = options.batch_on(device)

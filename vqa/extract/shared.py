@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import mmap
 import os
+import shutil
 from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Protocol
 
+from vqa.rlimits import free_memory
+
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
-"""Where Linux keeps shared memory; other systems keep it elsewhere."""
-_NO_SUCH_FILES = (errno.EOPNOTSUPP, errno.EISDIR)
-"""What a system says that has no files without names."""
+"""Where Linux keeps shared memory that has names, and what containers often have little of; not all systems do."""
+_REFUSED = (errno.EOPNOTSUPP, errno.EISDIR)
+"""What a file system says that has no files without names."""
 
 
 class Shared(Protocol):
@@ -32,19 +36,54 @@ class Shared(Protocol):
         """Give it back; a tensor that still looks at it keeps it mapped until it goes."""
 
 
+def room() -> tuple[int, str] | None:
+    """Return how many bytes more can be shared at this moment, and where they are; None where the system does not say.
+
+    What is shared is memory, wherever it lies: it counts for what the control group of a container may take.
+    """
+    told = [] if (free := free_memory()) is None else [(free, "the memory that is free here")]
+    if needs_folder():
+        free = shutil.disk_usage(SHARED_MEMORY).free
+        told.append((free, f"the shared memory that the system allows, {SHARED_MEMORY}"))
+    return min(told, default=None)
+
+
+@functools.cache
+def _has_files_in_memory() -> bool:
+    """Return whether files can be made that lie in memory alone: on Linux, but for builds of Python that are old."""
+    try:
+        os.close(_in_memory())
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def needs_folder() -> bool:
+    """Return whether shared memory takes room in /dev/shm."""
+    return not _has_files_in_memory() and SHARED_MEMORY.is_dir()
+
+
 def share(size: int) -> Shared:
     """Make shared memory, zeroed, of so many bytes.
 
     Raises:
         OSError: the system has no room for it.
     """
-    if SHARED_MEMORY.is_dir():
+    if (left := room()) is not None and left[0] < size:  # to take it all the same is answered by SIGKILL
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    if _has_files_in_memory():
+        return _Nameless.made(_in_memory(), size)
+    if needs_folder():
         try:
-            return _Nameless.made(size)
+            return _Nameless.made(os.open(SHARED_MEMORY, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), size)
         except OSError as error:
-            if error.errno not in _NO_SUCH_FILES:
+            if error.errno not in _REFUSED:
                 raise
     return _Named(SharedMemory(create=True, size=size), owned=True)
+
+
+def _in_memory() -> int:
+    return os.memfd_create("vqa", os.MFD_CLOEXEC)
 
 
 def attach(name: str) -> Shared:
@@ -66,7 +105,7 @@ def _closed_on_error(descriptor: int) -> Iterator[None]:
 
 
 class _Nameless:
-    """A file that was never in a folder (`O_TMPFILE`), reached through its owner's descriptor.
+    """A file without a name (`memfd_create`, else `O_TMPFILE`), reached through its owner's descriptor.
 
     The system frees it with the last process that has it open: memory with a name outlives a process group that is
     killed as a whole, with what was to clean up after it, as a cluster or a memory limit does.
@@ -79,8 +118,7 @@ class _Nameless:
         self.buffer = memoryview(self._map)
 
     @classmethod
-    def made(cls, size: int) -> _Nameless:
-        descriptor = os.open(SHARED_MEMORY, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    def made(cls, descriptor: int, size: int) -> _Nameless:
         with _closed_on_error(descriptor):
             # Take the pages now: a worker that finds none left later is killed (SIGBUS).
             os.posix_fallocate(descriptor, 0, size)

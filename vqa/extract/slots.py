@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch import Tensor
 from vqa.errors import VqaError
 from vqa.extract.items import bytes_needed
 from vqa.extract.looking import Block
-from vqa.extract.shared import SHARED_MEMORY, share
+from vqa.extract.shared import room, share
 from vqa.extract.spec import Candidate
 
 _MEBI = 1 << 20
@@ -28,7 +27,7 @@ class Slot:
             self._memory = share(max(size, 1))
         except OSError as error:
             raise VqaError(
-                f"{SHARED_MEMORY}: no room for {size // _MEBI + 1} MB more of shared memory ({error.strerror}); "
+                f"shared memory: no room for {size // _MEBI + 1} MB more ({error.strerror}); "
                 "lower --memory, or wait for the other runs on this machine"
             ) from error
 
@@ -65,8 +64,8 @@ def slot_count(candidates: Sequence[Candidate], memory_bytes: int, wanted: int, 
     """
     size = bytes_needed(candidates) * spans
     limit, source = memory_bytes, "--memory"
-    if SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(SHARED_MEMORY).free * 9 // 10) < limit:
-        limit, source = free, "the shared memory that the system allows, /dev/shm"
+    if (left := room()) is not None and (free := left[0] * 9 // 10) < limit:
+        limit, source = free, left[1]
     least = min(2, wanted)
     if least * size > limit:
         raise VqaError(

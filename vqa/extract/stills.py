@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,6 +20,7 @@ from vqa.extract.container import DEFAULT_MAX_PIXELS
 from vqa.extract.sampling import sample_frames
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS
 from vqa.extract.video import decode_frames, read_timeline
+from vqa.rlimits import usable_cores
 from vqa.urls import Place
 
 LONGEST_SIDE = 320
@@ -60,7 +60,7 @@ def take_stills(
         None for a video that can't be read within the limits.
     """
     bounds = limits or StillLimits()
-    with ThreadPoolExecutor(os.cpu_count() or 1, "vqa-stills") as pool:
+    with ThreadPoolExecutor(usable_cores(), "vqa-stills") as pool:
         waiting = [pool.submit(_still, video, bounds) for video in videos]
         for done, _ in enumerate(as_completed(waiting), start=1):
             told(done)

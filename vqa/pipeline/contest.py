@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.training import make_job
 from vqa.records import FeatureTable, Ranking
+from vqa.rlimits import usable_cores
 from vqa.train.baselines import BASELINES, Baseline
 from vqa.train.fitted import Predictions
 from vqa.train.fitting import fit_many
@@ -173,7 +174,7 @@ def _batches(rounds: Sequence[Round]) -> Iterator[list[Round]]:
 def _predict_baseline(baseline: Baseline, rounds: Sequence[Round]) -> list[Predictions]:
     """Fit a baseline on each round, as many at a time as there are cores."""
     calls = [joblib.delayed(_fit_baseline)(baseline, each) for each in rounds]
-    return list(joblib.Parallel(n_jobs=min(len(calls), joblib.cpu_count()), prefer="threads")(calls))
+    return list(joblib.Parallel(n_jobs=min(len(calls), usable_cores()), prefer="threads")(calls))
 
 
 def _fit_baseline(baseline: Baseline, each: Round) -> Predictions:

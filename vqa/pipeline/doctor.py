@@ -17,7 +17,7 @@ from vqa.extract.backends import find_backend, plugin_names, plugin_versions
 from vqa.extract.backends.hub import weights_from, which_answer
 from vqa.extract.model import choose_devices
 from vqa.extract.pools import expand_models
-from vqa.extract.shared import SHARED_MEMORY
+from vqa.extract.shared import SHARED_MEMORY, needs_folder
 from vqa.extract.spec import ModelSpec
 from vqa.files import user_cache_dir
 from vqa.pipeline.examining import UNUSABLE, Examiner, ModelState
@@ -233,7 +233,7 @@ def _absent_weights(
 
 def _places(folder: Path) -> Mapping[str, Path]:
     """Return the places an extraction writes to."""
-    shared = {"shared memory": SHARED_MEMORY} if SHARED_MEMORY.is_dir() else {}
+    shared = {"shared memory": SHARED_MEMORY} if needs_folder() else {}
     return {"workspace": folder.absolute(), "downloads": user_cache_dir(), **shared}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.errors import TableError
-from vqa.files import without_video_suffix
+from vqa.files import look_alike, without_video_suffix
 
 _MOS_TOLERANCE = 1e-3
 """Of the range of the dataset's MOS: labels are published rounded, each copy to its own number of digits."""
@@ -37,8 +37,8 @@ class Joined:
 def join_ids(table: Sequence[str], dataset: Sequence[str]) -> Joined:
     """Find the video of each row.
 
-    Ids are alike with or without the suffix of a video. What has no such match is matched by the end of its path, in
-    one direction or the other: `725` and `batch1/725`.
+    Ids are alike with or without the suffix of a video, and in whatever Unicode form. What has no such match is matched
+    by the end of its path, in one direction or the other: `725` and `batch1/725`.
 
     Raises:
         TableError: an id fits several videos, or two fit one.
@@ -53,7 +53,10 @@ def join_ids(table: Sequence[str], dataset: Sequence[str]) -> Joined:
     rows: dict[str, int] = {}
     for row, match in sorted(matches.items()):
         if rows.setdefault(match, row) != row:
-            raise TableError(f"ids {table[rows[match]]!r} and {table[row]!r} are both {match!r}; keep one of them")
+            raise TableError(
+                f"ids {table[rows[match]]!r} and {table[row]!r} are both {match!r}"
+                f"{_forms(table[rows[match]], table[row])}; keep one of them"
+            )
     unknown = tuple(video for row, video in enumerate(table) if row not in matches)
     return Joined(rows, unknown, tuple(video for video in dataset if video not in rows))
 
@@ -78,8 +81,15 @@ class _Index:
             found += self._by_end.get(stem, ())
             found += [match for end in _ends(stem) for match in self._by_stem.get(end, ())]
         if len(found) > 1:
-            raise TableError(f"id {video!r} fits both {found[0]!r} and {found[1]!r}; write more of its path")
+            raise TableError(
+                f"id {video!r} fits both {found[0]!r} and {found[1]!r}{_forms(found[0], found[1])}; "
+                "write more of its path"
+            )
         return found[0] if found else None
+
+
+def _forms(one: str, other: str) -> str:
+    return ", which look alike and differ in their Unicode form" if look_alike(one, other) else ""
 
 
 def _ends(path: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import joblib
 from threadpoolctl import threadpool_limits
 
+from vqa.rlimits import usable_cores
 from vqa.train.assembling import assemble
 from vqa.train.fitted import FittedRegressor
 from vqa.train.job import TrainJob, prepare
@@ -55,7 +56,7 @@ def fit_many(jobs: Sequence[TrainJob], *, settings: TrainSettings) -> list[Fitte
 def _each(function: Callable[..., T], *arguments: Sequence[Any]) -> list[T]:
     """Call a function on each job, as many at a time as there are cores."""
     calls = [joblib.delayed(function)(*values) for values in zip(*arguments, strict=True)]
-    return list(joblib.Parallel(n_jobs=min(len(calls), joblib.cpu_count()), prefer="threads")(calls))
+    return list(joblib.Parallel(n_jobs=min(len(calls), usable_cores()), prefer="threads")(calls))
 
 
 def _steps(job: TrainJob, settings: TrainSettings) -> int:

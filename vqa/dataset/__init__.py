@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import glob
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 
+from vqa.dataset.videos import VideoIndex, find_videos
 from vqa.errors import LabelsError
-from vqa.files import VIDEO_SUFFIXES
+from vqa.files import VIDEO_SUFFIXES, look_alike
 from vqa.labels import Columns, Hdf5Reader, Label, read_label_files
-from vqa.urls import Place, is_url, place_of
+from vqa.urls import Place
 
-__all__ = ["VIDEO_SUFFIXES", "Columns", "Dataset", "VideoRow", "read_dataset", "read_rated_ids"]
+__all__ = ["VIDEO_SUFFIXES", "Columns", "Dataset", "VideoRow", "find_videos", "read_dataset", "read_rated_ids"]
 
 _GUESS_ALL = Columns()
 
@@ -82,7 +81,8 @@ def read_dataset(
 
     An id, put into the template, names the file whose path ends in it, with or without the file's suffix: `725`,
     `725.mp4` and `batch1/725` all name `lsvq/batch1/725.mp4`. Where several files fit, one whose whole path below the
-    folder fits is taken; else the id is refused.
+    folder fits is taken; else the id is refused. An absolute path names that very file. Names that look alike are
+    one, whatever their Unicode form.
 
     Args:
         videos: A folder, searched with all below it for known video suffixes, or a glob, or one file; or a URL of such.
@@ -105,7 +105,7 @@ def read_dataset(
     base, paths = find_videos(videos)
     files = () if labels is None else (labels,) if isinstance(labels, Path) else tuple(labels)
     entries = read_label_files(files, columns, splits=file_splits, read_hdf5=read_hdf5)
-    rows, missing = _match(entries, _Index(base, paths), templates)
+    rows, missing = _match(entries, VideoIndex(base, paths), templates)
     others = _unlabelled(base, paths, rows)
     _check_match(videos, files, rows=rows, missing=missing, others=others, allow_missing=allow_missing)
     return Dataset(
@@ -160,7 +160,7 @@ def read_rated_ids(
     return Dataset(tuple(VideoRow(each.id, None, each.mos, each.group, each.split) for each in entries), (), ())
 
 
-def _match(entries: Sequence[Label], index: _Index, templates: Sequence[str]) -> tuple[list[VideoRow], list[str]]:
+def _match(entries: Sequence[Label], index: VideoIndex, templates: Sequence[str]) -> tuple[list[VideoRow], list[str]]:
     """Return a row for each label that has a file, and the ids of the others."""
     rows: list[VideoRow] = []
     missing: list[str] = []
@@ -172,16 +172,21 @@ def _match(entries: Sequence[Label], index: _Index, templates: Sequence[str]) ->
             missing.append(entry.id)
             continue
         if len(paths) > 1:
-            raise LabelsError(
-                f"{entry.file}, line {entry.line}: id {entry.id!r} fits both {paths[0]} and {paths[1]}; "
-                "write more of the path into the id, or narrow the videos"
-            )
+            raise LabelsError(f"{entry.file}, line {entry.line}: id {entry.id!r} fits both {_both(paths)}")
         owner = owners.setdefault(paths[0], entry)
         if owner is not entry:
             where = f"{owner.file}: {owner.id!r} in line {owner.line} and {entry.id!r} in line {entry.line}"
             raise LabelsError(f"{where} are one file, {paths[0]}; keep one of them")
         rows.append(VideoRow(entry.id, paths[0], entry.mos, entry.group, entry.split))
     return rows, missing
+
+
+def _both(paths: Sequence[Place]) -> str:
+    """Name two files that an id fits, and say what to do."""
+    one, other = map(str, paths[:2])
+    if look_alike(one, other):
+        return f"{one!a} and {other!a}, whose names look alike and differ in their Unicode form; rename one of them"
+    return f"{one} and {other}; write more of the path into the id, or narrow the videos"
 
 
 def _unlabelled(base: Place, paths: Sequence[Place], labelled: Sequence[VideoRow]) -> list[VideoRow]:
@@ -193,100 +198,3 @@ def _unlabelled(base: Place, paths: Sequence[Place], labelled: Sequence[VideoRow
             name = path.relative_to(str(base)).as_posix()
             rows.append(VideoRow(path.as_posix() if name in ids else name, path, None, None, None))
     return rows
-
-
-def find_videos(videos: str) -> tuple[Place, list[Place]]:
-    """Return the folder that ids are relative to, and the sorted paths of all videos in a folder or of a glob.
-
-    Raises:
-        LabelsError: there is none, or they can't be listed.
-    """
-    try:
-        base, paths = _search_remote(videos) if is_url(videos) else _search(Path(videos).expanduser())
-    except (ValueError, OSError, RuntimeError) as error:
-        raise LabelsError(f"{videos}: the videos can't be listed ({error}); name a folder or a glob") from error
-    visible = sorted((path for path in paths if not path.name.startswith(".")), key=lambda path: path.parts)
-    if not visible:
-        raise LabelsError(f"{videos}: no videos found; name a folder that holds some, or a glob like 'clips/*.mp4'")
-    return base, visible
-
-
-def _search(videos: Path) -> tuple[Place, list[Place]]:
-    """Return the deepest folder that a path or glob names as it stands, and the files that fit."""
-    base = next(folder for folder in (videos, *videos.parents) if folder.is_dir() or folder == folder.parent)
-    if base == videos:
-        return base, [path for path in _walk(base) if path.suffix.lower() in VIDEO_SUFFIXES]
-    if videos.is_file():
-        return base, [videos]
-    return base, [path for path in base.glob(str(videos.relative_to(base))) if not path.is_dir()]
-
-
-def _search_remote(videos: str) -> tuple[Place, list[Place]]:
-    """Do the same with a URL; nothing is asked of folders one by one."""
-    whole = place_of(videos)
-    if isinstance(whole, Path):
-        return _search(whole)
-    base = next(folder for folder in (whole, *whole.parents) if not glob.has_magic(str(folder)))
-    if base != whole:
-        return base, [path for path in base.glob(str(whole.relative_to(base))) if not path.is_dir()]
-    if whole.is_file():
-        return whole.parent, [whole]
-    found = [path for path in whole.walk_files() if path.suffix.lower() in VIDEO_SUFFIXES]
-    return base, [path for path in found if not _is_hidden(path.relative_to(base).parent)]
-
-
-def _is_hidden(folder: PurePath) -> bool:
-    return any(part.startswith(".") for part in folder.parts)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and below it, hidden folders left out.
-
-    Each folder is entered once, so that links can't lead round for ever, and by its own name rather than by a link
-    to it.
-    """
-    seen: set[tuple[int, int]] = set()
-    folders, links = [folder], list[Path]()
-    while folders or links:
-        current = folders.pop() if folders else links.pop(0)
-        status = current.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        for entry in sorted(os.scandir(current), key=lambda entry: entry.name):
-            if not _is_folder(entry):
-                yield Path(entry.path)
-            elif not entry.name.startswith("."):
-                (links if entry.is_symlink() else folders).append(Path(entry.path))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder; a link that leads round to itself is none: it fails as a video."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-class _Index:
-    """Finds a video by the end of its path.
-
-    lsvq/batch1/725.mp4 -> 725.mp4, batch1/725.mp4, lsvq/batch1/725.mp4, and each without .mp4
-    """
-
-    def __init__(self, base: Place, paths: Iterable[Place]) -> None:
-        self._whole: dict[str, list[Place]] = {}
-        self._ends: dict[str, list[Place]] = {}
-        folder = base.absolute().name
-        for path in paths:
-            name = path.relative_to(str(base))
-            for text in dict.fromkeys([name.as_posix(), name.with_suffix("").as_posix()]):
-                self._whole.setdefault(text, []).append(path)
-                parts = (folder, *PurePosixPath(text).parts)
-                for start in range(len(parts)):
-                    self._ends.setdefault("/".join(parts[start:]), []).append(path)
-
-    def find(self, name: str) -> list[Place]:
-        """Return the files a name fits: with their whole path if any does, else with the end of it."""
-        name = PurePosixPath(name).as_posix()
-        return self._whole.get(name) or self._ends.get(name, [])
