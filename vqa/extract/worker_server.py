@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
+from multiprocessing import util
 from multiprocessing.context import BaseContext
 from types import ModuleType
 from typing import Any
+
+from vqa.copies import TemporaryFolder
+from vqa.errors import VqaError
 
 _PRELOADED = "vqa.extract.decode_worker"
 """What workers do; named, not imported: this module is to be there before the libraries are."""
@@ -25,6 +31,7 @@ def start_worker_server() -> None:
     deaf to both; shared memory would outlive the process that looks after it, too.
     """
     if _FORK_SERVER:
+        _use_own_folder()
         worker_context()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         try:
@@ -62,6 +69,37 @@ if _FORK_SERVER:
         """The forkserver context with such workers."""
 
         Process = _ServerProcess
+
+
+_MOST_CHARACTERS = 70
+"""Of the path of a folder with one of ours in it, and a socket in that: the system takes no more than 107 for all."""
+_folder: list[TemporaryFolder] = []
+
+
+def _use_own_folder() -> None:
+    """Let multiprocessing keep its sockets in a folder that is swept should this process be killed; its own is not.
+
+    Raises:
+        VqaError: there is no place for it.
+    """
+    config = getattr(multiprocessing.current_process(), "_config")  # noqa: B009 - it has no public name
+    is_lost = bool(_folder) and config.get("tempdir") == str(_folder[0].path) and not _folder[0].is_here
+    if config.get("tempdir") is None or is_lost:
+        _folder[:] = [_make_folder()]
+        config["tempdir"] = str(_folder[0].path)
+        util.Finalize(None, _folder[0].remove, exitpriority=-100)  # as it does with its own
+
+
+def _make_folder() -> TemporaryFolder:
+    with contextlib.suppress(OSError):
+        for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108
+            if len(os.fsencode(parent)) <= _MOST_CHARACTERS:
+                with contextlib.suppress(OSError):
+                    return TemporaryFolder("mp", parent)
+    raise VqaError(
+        "no folder takes temporary files, neither TMPDIR nor /tmp nor /var/tmp; set TMPDIR to one that does, "
+        f"with a path of {_MOST_CHARACTERS} characters at most"
+    )
 
 
 @contextlib.contextmanager
