@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from vqa.cache.key import KeyMemo
 from vqa.errors import LabelsError, VideoError
 from vqa.escaping import for_terminal
 from vqa.extract.stills import StillLimits, take_stills
+from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.report_findings import Findings
 from vqa.report.content import Block, Column, Gallery, Paragraph, Picture, Table
 from vqa.report.drawing import digits_for, numbers
@@ -43,8 +45,10 @@ def worst(findings: Findings) -> tuple[Block, ...]:
 
 
 def _paths(findings: Findings) -> dict[str, Place]:
-    """Return the file of each video that has one, by its id as files of results show it."""
-    return {for_terminal(row.id): row.path for row in findings.dataset.rows if row.path is not None}
+    """Return the file of each video that has one, by its id as files of results show it; some may be gone by now."""
+    workspace = findings.workspace
+    dataset = open_dataset(replace(workspace, dataset=replace(workspace.dataset, allow_missing=True)))
+    return {for_terminal(row.id): row.path for row in dataset.rows if row.path is not None}
 
 
 def _table(found: Predicted, rows: NDArray[np.intp]) -> Table:
@@ -64,7 +68,7 @@ def _gallery(findings: Findings, rows: NDArray[np.intp], paths: dict[str, Place]
     found = findings.predicted
     shown = {found.ids[row]: paths[found.ids[row]] for row in rows if found.ids[row] in paths}
     memo = KeyMemo(findings.workspace.cache_dir)
-    blanks = {name: _blank(memo, path) for name, path in shown.items()}
+    blanks = {name: _blank(memo, shown.get(name)) for name in (found.ids[row] for row in rows)}
     wanted = {name: path for name, path in shown.items() if not blanks[name]}
     settings = findings.workspace.extract
     taken = take_stills(
@@ -81,8 +85,10 @@ def _gallery(findings: Findings, rows: NDArray[np.intp], paths: dict[str, Place]
     return Gallery(f"The {len(rows)} largest errors", reading, pictures)
 
 
-def _blank(memo: KeyMemo, path: Place) -> str:
+def _blank(memo: KeyMemo, path: Place | None) -> str:
     """Return why there is no picture of a video, empty where one can be tried: of another video it would mislead."""
+    if path is None:
+        return "its file is not there any more"
     if memo.known(path) is None:  # its features are imported
         return ""
     try:
