@@ -47,7 +47,7 @@ def year(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
 def test_the_whole_job_is_done_whatever_the_clock_says(tmp_path: Path, year: int) -> None:
     own = make_trained(tmp_path)
     assert time.gmtime(time.time()).tm_year == year
-    evaluate_workspace(tmp_path, splits=2, methods=("ridge",), baselines=False)
+    evaluate_workspace(tmp_path, splits=2, baselines=False)
     assert build_report(tmp_path, thumbnails=False).file.is_file()
     assert score_videos(own.clips[:1], folder=tmp_path, output=tmp_path / "scores.csv").scores[0].score is not None
     assert verify_features(tmp_path).good
