@@ -189,7 +189,8 @@ def test_train_cached_works_when_the_videos_are_gone(
         clip.write_bytes(b"")
     forbid_decoding(monkeypatch)
     status, _, err = run("train", "-C", folder, "--cached")
-    assert (status, "16 video(s) have no features" in err) == (1, True)  # changed files are other videos
+    assert status == 0, err
+    assert (folder / "scorer.vqa").is_file()
 
 
 @pytest.mark.parametrize(

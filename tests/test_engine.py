@@ -159,7 +159,7 @@ def test_a_file_that_changed_since_it_was_hashed_is_refused(tmp_path: Path) -> N
     sink = Recorded()
     run_jobs([Job("0.mp4", path, "0", (0,), stamp)], [model()], sink, EngineOptions())
     assert sink.failures == [
-        ("0.mp4", None, "decode", "the file changed while it was read; run again when it is written to its end")
+        ("0.mp4", None, "transient", "the file changed while it was read; run again when it is written to its end")
     ]
     assert sink.features == {}
 

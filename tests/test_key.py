@@ -3,10 +3,12 @@
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from vqa import files
 from vqa.cache import key as key_module
 from vqa.cache.folder import append_line
 from vqa.cache.key import KeyMemo
@@ -66,10 +68,9 @@ def test_a_remembered_key_is_known_without_opening_the_file(tmp_path, video, rea
     assert KeyMemo(tmp_path / "cache").known(video) is None
     assert not (tmp_path / "cache").exists()
     KeyMemo(tmp_path / "cache").key(video)
+    video.unlink()
     assert KeyMemo(tmp_path / "cache").known(video) == KEY_OF_ABC
     assert len(reads) == 1
-    video.unlink()
-    assert KeyMemo(tmp_path / "cache").known(video) is None
 
 
 def test_broken_lines_are_left_aside(tmp_path, video, reads):
@@ -148,19 +149,183 @@ def test_a_cache_folder_that_is_a_file_is_named(tmp_path, video):
         KeyMemo(tmp_path / "cache").key(video)
 
 
-def test_a_known_key_is_told_without_opening_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    video = tmp_path / "a.mp4"
-    video.write_bytes(b"some bytes")
+def refuse_to_look(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Fail where anything below a folder is looked at, be that its names, its sizes or its bytes."""
+
+    def guarded(name: str) -> None:
+        whole = getattr(os, name)
+
+        def guard(path, *arguments, **options):
+            assert not Path(os.fsdecode(path)).is_relative_to(folder), f"{name}({path})"
+            return whole(path, *arguments, **options)
+
+        monkeypatch.setattr(os, name, guard)
+
+    for name in ("stat", "lstat", "open", "access", "readlink"):
+        guarded(name)
+    monkeypatch.setattr("vqa.cache.key.sha256_of", lambda path: pytest.fail(f"{path} was read"))
+
+
+def test_a_known_key_is_told_without_looking_at_the_file_or_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    video = clips / "a.mp4"
+    video.write_bytes(b"abc")
     memo = KeyMemo(tmp_path / "cache")
     assert memo.known(video) is None
-    key = memo.key(video)
-    monkeypatch.setattr("vqa.cache.key.sha256_of", _fail_to_read)
-    assert KeyMemo(tmp_path / "cache").known(video) == key
-    video.write_bytes(b"other bytes, other length")
-    assert memo.known(video) is None
+    memo.key(video)
+    refuse_to_look(monkeypatch, clips)
+    with pytest.raises(AssertionError, match="stat"):
+        video.stat()
+    assert memo.known(video) == KeyMemo(tmp_path / "cache").known(video) == KEY_OF_ABC
+
+
+KEY_OF_XYZ = hashlib.sha256(b"xyz").hexdigest()
+
+
+def set_back(video: Path, before: os.stat_result) -> None:
+    """Let a file's time of modification be what it was, as anybody can who may write the file."""
+    os.utime(video, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = video.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("how", ["in place", "by rename", "by a link that leads elsewhere"])
+def test_a_file_that_is_swapped_for_one_of_equal_size_and_time_is_read_again(tmp_path, video, how):
+    if how == "by a link that leads elsewhere":
+        video.rename(tmp_path / "real.mp4")
+        video.symlink_to("real.mp4")
+    memo, before = KeyMemo(tmp_path / "cache"), video.stat()
+    assert memo.key(video) == KEY_OF_ABC
+    other = tmp_path / "b.mp4"
+    other.write_bytes(b"xyz")
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    if how == "in place":
+        video.write_bytes(b"xyz")
+    elif how == "by rename":
+        other.replace(video)
+    else:
+        video.unlink()
+        video.symlink_to("b.mp4")
+    if how == "in place":
+        set_back(video, before)
+    for each in (memo, KeyMemo(tmp_path / "cache")):
+        assert each.key_if_seen(video) == KEY_OF_XYZ
+        assert each.known(video) == KEY_OF_ABC  # nobody but `extract` lets it be the path's key
+    assert memo.key(video) == KEY_OF_XYZ
+    assert KeyMemo(tmp_path / "cache").known(video) == KEY_OF_XYZ
+
+
+def test_a_file_that_was_touched_and_not_changed_is_read_once_more(tmp_path, video, reads):
+    KeyMemo(tmp_path / "cache").key(video)
+    os.link(video, tmp_path / "second.mp4")
+    assert [KeyMemo(tmp_path / "cache").key(video) for _ in range(3)] == [KEY_OF_ABC] * 3
+    assert len(reads) == 2
+    video.chmod(0o600)
+    assert KeyMemo(tmp_path / "cache").key_if_seen(video) == KEY_OF_ABC
+    assert [KeyMemo(tmp_path / "cache").key_if_seen(video) for _ in range(3)] == [KEY_OF_ABC] * 3
+    assert len(reads) == 3
+
+
+def test_a_restored_backup_has_its_key_again(tmp_path, video, reads):
+    KeyMemo(tmp_path / "cache").key(video)
+    shutil.copy2(video, tmp_path / "backup.mp4")
     video.unlink()
-    assert memo.known(video) is None
+    shutil.copy2(tmp_path / "backup.mp4", video)
+    assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_ABC
+    assert len(reads) == 2
 
 
-def _fail_to_read(path: Path) -> str:
-    raise AssertionError(f"{path} was opened")
+def test_older_lines_are_taken_as_known_and_in_doubt(tmp_path, video, reads):
+    status, cache = video.stat(), tmp_path / "cache"
+    cache.mkdir()
+    old = {"path": str(video), "size": 3, "mtime_ns": status.st_mtime_ns, "key": KEY_OF_ABC}
+    append_line(cache / "keys.jsonl", old, sync=False)
+    assert KeyMemo(cache).known(video) == KEY_OF_ABC
+    assert [KeyMemo(cache).key(video) for _ in range(3)] == [KEY_OF_ABC] * 3
+    assert len(reads) == 1
+
+
+@pytest.fixture
+def marks(monkeypatch):
+    """Let files have the inode and time of change that stand in a list."""
+    given = [7, 123_456_789]
+    monkeypatch.setattr(key_module, "inode_and_change", lambda status: tuple(given))
+    return given
+
+
+def test_inodes_that_are_made_up_anew_with_each_mount_cost_one_reading(tmp_path, video, reads, marks):
+    KeyMemo(tmp_path / "cache").key(video)
+    for inode in (8, 9, 7, 10):
+        marks[0] = inode
+        assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_ABC
+    assert len(reads) == 2
+    marks[1] += 1
+    KeyMemo(tmp_path / "cache").key(video)
+    assert len(reads) == 3
+
+
+def test_a_system_that_tells_neither_inode_nor_change_goes_by_size_and_time(tmp_path, video, reads, marks):
+    marks[:] = [0, 0]
+    for _ in range(3):
+        assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_ABC
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize(("changed_ns", "readings"), [(5_000_000_123, 1), (5_000_000_000, 3), (3_000_000_000, 1)])
+def test_a_file_that_could_change_unseen_within_the_second_stays_in_doubt(
+    tmp_path, video, reads, marks, monkeypatch, changed_ns, readings
+):
+    monkeypatch.setattr(files.time, "time_ns", lambda: 6_000_000_000)
+    marks[1] = changed_ns  # a whole second: the file system counts no less
+    for _ in range(3):
+        assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_ABC
+    assert len(reads) == readings
+
+
+def test_a_clock_that_stands_still_leaves_a_new_file_in_doubt(tmp_path, video, reads, monkeypatch):
+    now = video.stat().st_ctime_ns
+    monkeypatch.setattr(files.time, "time_ns", lambda: now)
+    for _ in range(2):
+        assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_ABC
+    assert len(reads) == 2
+
+
+def test_a_file_that_gets_a_link_while_it_is_read_is_read_again(tmp_path, video, monkeypatch):
+    whole, linked = key_module.sha256_of, []
+
+    def read_while_linked(path):
+        if not linked:
+            linked.append(1)
+            os.link(path, tmp_path / "linked.mp4")
+        return whole(path)
+
+    monkeypatch.setattr(key_module, "sha256_of", read_while_linked)
+    assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_ABC
+
+
+def test_a_file_that_is_swapped_while_it_is_read_has_the_key_of_what_it_is_in_the_end(tmp_path, video, monkeypatch):
+    whole, before, swapped = key_module.sha256_of, video.stat(), []
+
+    def read_while_swapped(path):
+        key = whole(path)
+        if not swapped:
+            swapped.append(1)
+            video.write_bytes(b"xyz")
+            set_back(video, before)
+        return key
+
+    monkeypatch.setattr(key_module, "sha256_of", read_while_swapped)
+    assert KeyMemo(tmp_path / "cache").key(video) == KEY_OF_XYZ
+
+
+def test_the_key_that_a_path_had_last_is_known_though_it_had_another_between(tmp_path, video, reads, marks):
+    marks[:] = [0, 0]
+    status = video.stat()
+    for content, key in ((b"abc", KEY_OF_ABC), (b"wxyz", hashlib.sha256(b"wxyz").hexdigest()), (b"abc", KEY_OF_ABC)):
+        video.write_bytes(content)
+        os.utime(video, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert KeyMemo(tmp_path / "cache").key(video) == KeyMemo(tmp_path / "cache").known(video) == key
+    assert len(reads) == 2

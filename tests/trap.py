@@ -7,6 +7,9 @@ It is what an installed package would be: `faults.start` lets a run find it. Ord
     meet        file with a number: before a process puts its first pair, so many have to be there
     decoders    file for a line for each video that `mean` saw, and by which kind of actor
     hold        file with a number: while it is there, no process puts a pair after so many of `puts`
+    looks       file for a line for each video that `mean` begins and ends to look at
+    signal      name of one that a process gets that looks at a video of grey 160, as from outside
+    times       how often, 1 if nothing is said
     kills       a grey at which the network `mixture` kills the process that runs it
     operations  file for a line for each operation on the disk under the cache folder
     segment     videos of a segment
@@ -41,13 +44,18 @@ _FRAMES = InputSpec(resize=(32,), crop=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5,
 
 
 class Trap(nn.Module):
-    """Dies at grey 200, hangs at 220, spins at 180, takes 8 GB at 240, is slow at 100; else gives the mean."""
+    """Is killed at grey 160, dies at 200, waits at 220, spins at 180, takes 8 GB at 240, is slow at 100."""
 
     def forward(self, runs: torch.Tensor) -> torch.Tensor:
         grey = runs.float().mean((1, 2, 3, 4))
         if "decoders" in ORDERS:
             with Path(ORDERS["decoders"]).open("a") as lines:
                 lines.write(f"{_actor()}\n")
+        _look("begin", float(grey[0]))
+        if abs(grey[0] - 160) < 3 and len(list(Path(ORDERS["marks"]).glob("killed*"))) < ORDERS.get("times", 1):
+            (Path(ORDERS["marks"]) / f"killed-{time.time_ns()}").touch()
+            os.kill(os.getpid(), signal.Signals[ORDERS["signal"]])
+            time.sleep(5)
         if abs(grey[0] - 240) < 3:
             torch.ones(8 << 30, dtype=torch.uint8)
         if abs(grey[0] - 200) < 3:
@@ -60,7 +68,14 @@ class Trap(nn.Module):
             (Path(ORDERS["marks"]) / str(time.time_ns())).touch()
             time.sleep(0.5)
         time.sleep(ORDERS.get("pause", 0))
+        _look("end", float(grey[0]))
         return grey[:, None]
+
+
+def _look(what: str, grey: float) -> None:
+    if "looks" in ORDERS:
+        with Path(ORDERS["looks"]).open("a") as lines:
+            lines.write(f"{what} {grey:.0f} {os.getpid()}\n")
 
 
 def _actor() -> str:

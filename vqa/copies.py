@@ -1,9 +1,11 @@
-"""Local copies of remote files, for what reads local files alone; they are gone with the process, whatever ends it.
+"""Temporary folders, and local copies of remote files in one; they are gone with the process, whatever ends it.
 
     TMPDIR/vqa-copies-.../lock     locked for as long as the process lives
                           1, 2     copies
+    TMPDIR/vqa-mp-.../             in the same way, by which processes find each other
+    TMPDIR/vqa-files-.../          in the same way, what is only needed for a moment
 
-A killed process leaves its folder. The next one on that machine that makes copies finds the lock free and removes it.
+A killed process leaves its folders. The next one on that machine that makes any finds the locks free and removes them.
 """
 
 from __future__ import annotations
@@ -20,36 +22,82 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vqa.errors import StorageError, VideoError
+from vqa.errors import StorageError, TransientError
 from vqa.files import lock_file, sha256_of
 from vqa.urls import Place
 
 if TYPE_CHECKING:
     from vqa.remote import RemotePath
 
-_PREFIX = "vqa-copies-"
+_PREFIXES = {kind: f"vqa-{kind}-" for kind in ("copies", "mp", "files")}
 _LOCK = "lock"
 _KEPT_BYTES = 1 << 30
 """Of files that were fetched for their hash and are kept, for they are likely decoded next."""
+
+
+class TemporaryFolder:
+    """A folder of this process; whoever makes it sees to it that it is removed in the end.
+
+    Args:
+        kind: What for: `copies`, `mp` or `files`.
+        parent: Where; None for the folder of temporary files.
+
+    Raises:
+        OSError: it can't be made.
+    """
+
+    def __init__(self, kind: str, parent: str | None = None) -> None:
+        _sweep(Path(parent or tempfile.gettempdir()))
+        self._owner, self._descriptor = os.getpid(), -1
+        while self._descriptor < 0 or not os.fstat(self._descriptor).st_nlink:  # else a sweeper came between
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIXES[kind], dir=parent))
+            self._descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            lock_file(self._descriptor, wait=True)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is still there, and is this process's: a fork of it takes one of its own."""
+        return self._owner == os.getpid() and self.path.is_dir()
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        if self._owner == os.getpid() and self._descriptor >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give an empty folder for as long as the block runs.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    folder = TemporaryFolder("files")
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
 
 
 class _Copies:
     """The copies of this process."""
 
     def __init__(self) -> None:
-        _sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        lock_file(self._descriptor, wait=True)
+        self._own = TemporaryFolder("copies")
+        self.folder = self._own.path
         self._names = itertools.count(1)
         self._kept: dict[str, tuple[Path, int]] = {}
         """Copies and their bytes by SHA-256, the oldest first."""
         self._kept_bytes = 0
         self._lock = threading.Lock()
-        atexit.register(self.remove)
+        atexit.register(self._own.remove)
 
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+    @property
+    def is_here(self) -> bool:
+        """Whether its folder is still there: cleaners of temporary folders may have been there."""
+        return self._own.is_here
 
     def fetch(self, source: RemotePath, stopped: Callable[[], bool]) -> Path:
         with self._lock:
@@ -94,14 +142,19 @@ _making = threading.Lock()
 
 def _copies() -> _Copies:
     with _making:
-        if not _made or not _made[0].folder.is_dir():  # cleaners of temporary folders may have been there
-            _made[:] = [_Copies()]
+        if not _made or not _made[0].is_here:
+            try:
+                _made[:] = [_Copies()]
+            except OSError as error:
+                raise StorageError(
+                    f"copies of remote files have no place ({error.strerror or error}); set TMPDIR to another folder"
+                ) from error
         return _made[0]
 
 
-def _sweep() -> None:
+def _sweep(parent: Path) -> None:
     """Remove the folders of dead processes."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in [found for prefix in _PREFIXES.values() for found in parent.glob(f"{prefix}*")]:
         with contextlib.suppress(OSError):
             descriptor = os.open(folder / _LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
             try:
@@ -134,7 +187,7 @@ def fetch_copy(source: RemotePath, sha256: str = "", *, stopped: Callable[[], bo
         stopped: Asked now and then whether to give up.
 
     Raises:
-        VideoError: it has other bytes.
+        TransientError: it has other bytes.
         OSError, StorageError: as of `remote_sha256`.
         InterruptedError: it was given up.
     """
@@ -145,7 +198,7 @@ def fetch_copy(source: RemotePath, sha256: str = "", *, stopped: Callable[[], bo
     copy = copies.fetch(source, stopped)
     if sha256 and sha256_of(copy) != sha256:
         copy.unlink()
-        raise VideoError("the file changed after it was read; run again when it is written to its end")
+        raise TransientError("the file changed after it was read; run again when it is written to its end")
     return copy
 
 

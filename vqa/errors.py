@@ -28,6 +28,10 @@ class VideoError(VqaError):
     """One video can't be used; costs one row of the ledger, never the run."""
 
 
+class TransientError(VideoError):
+    """One video could not be used for a reason outside of its file: the next run tries it again."""
+
+
 class CacheError(VqaError):
     """The cache can't be read or written."""
 

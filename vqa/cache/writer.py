@@ -11,7 +11,7 @@ import numpy as np
 from vqa.cache.folder import make_folder
 from vqa.cache.key import MAX_KEY_BYTES
 from vqa.cache.segment import Provenance, SegmentRow
-from vqa.cache.segmentwriting import write_segment
+from vqa.cache.segmentwriting import present_time, write_segment
 from vqa.errors import CacheError
 from vqa.records import VideoFeatures
 from vqa.urls import Place
@@ -82,7 +82,7 @@ class SegmentWriter:
             )
         if not self._rows:
             self._began = time.monotonic()
-        self._rows.append(SegmentRow(key, features, time.time_ns()))
+        self._rows.append(SegmentRow(key, features, present_time()))
         self._seconds += seconds
         if len(self._rows) >= self.max_videos or time.monotonic() - self._began >= self.max_seconds:
             self.close()

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+import vqa.cli._clock  # noqa: F401 - first of all
 from vqa.cli.caching import cache
 from vqa.cli.exporting import export
 from vqa.cli.manners import settle_streams, share_manners, start_as_usual, tell_end, tell_origin

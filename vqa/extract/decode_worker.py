@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 
 from vqa.extract.backends import find_backend
 from vqa.extract.backends.hub import weights_from
-from vqa.extract.decoding import Stamp, decode_video, read_stamp
+from vqa.extract.decoding import Stamp, TouchedError, decode_video, read_stamp
 from vqa.extract.items import Span
 from vqa.extract.looking import DecodedVideo
 from vqa.extract.shared import Shared, attach
@@ -28,6 +29,8 @@ _MOST_FILES = 4096
 _CPU_SLACK_SECONDS = 5.0
 _NICENESS = 19
 _NO_ROOM = "DefaultCPUAllocator"
+_TRIES = 3
+"""How often a file is decoded that is touched meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,11 @@ def limit_video(limits: WorkerLimits) -> None:
 
 
 def decode_into(
-    path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str, spans: tuple[Span, ...] = ()
+    path: Path, stamp: Stamp | None, models: tuple[int, ...], name: str, spans: tuple[Span, ...] = (), key: str = ""
 ) -> DecodedVideo:
-    """Decode a video for some of the candidates into the shared memory of that name.
+    """Decode a video for some of the candidates into the shared memory of that name; the key is of its bytes.
+
+    A file that is touched meanwhile is decoded again: its bytes may have been others for a while.
 
     Raises:
         VideoError: the video can't be used.
@@ -107,7 +112,8 @@ def decode_into(
     limit_video(worker.limits)
     if name not in worker.slots:
         worker.slots[name] = attach(name)
-    try:
+
+    def decode() -> DecodedVideo:
         timeline, passage = worker.open_parts(path) if spans else (None, None)
         return decode_video(
             path,
@@ -121,7 +127,14 @@ def decode_into(
             max_seconds=worker.limits.max_duration_seconds,
             threads=worker.limits.threads,
             stamp=stamp,
+            key=key,
         )
+
+    try:
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(TouchedError):
+                return decode()
+        return decode()
     except RuntimeError as error:
         if _NO_ROOM in str(error):  # how torch says it
             raise MemoryError from error

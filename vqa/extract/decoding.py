@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from vqa.errors import VideoError
+from vqa.errors import TransientError, VideoError
 from vqa.extract.items import Span, find_items
 from vqa.extract.looking import Block, DecodedInput, DecodedVideo, look_at, wanted_frames
 from vqa.extract.spec import Candidate
@@ -24,7 +24,10 @@ from vqa.extract.video import (
     decode_frames,
     read_timeline,
 )
+from vqa.files import inode_and_change, may_change_unseen, sha256_of
 from vqa.urls import Place
+
+_CHANGED = "the file changed while it was read; run again when it is written to its end"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,14 @@ class Stamp:
 
     size: int
     mtime_ns: int
+    inode: int = 0
+    changed_ns: int = 0
+    """Last change of the file or its names (ctime), which no program can set; 0, as the inode, where it is not known.
+    """
+
+
+class TouchedError(TransientError):
+    """A file's inode or time of change is another one than before it was decoded, and nothing else: decode it again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,7 @@ def decode_video(
     max_seconds: float = DEFAULT_MAX_SECONDS,
     threads: int = 1,
     stamp: Stamp | None = None,
+    key: str = "",
 ) -> DecodedVideo:
     """Decode a video once; write each view's frames into the buffer, and measure for the native candidates.
 
@@ -102,12 +114,14 @@ def decode_video(
         max_seconds: Videos that last longer are refused.
         threads: Of the codec.
         stamp: What the file was when its bytes were hashed; if not given, what it is now.
+        key: The SHA-256 of those bytes; they are hashed again where a stamp leaves doubt. Empty where it is not known.
 
     Raises:
-        VideoError: the file can't be used, or is no longer the one that was hashed; the message says why.
+        VideoError: the file can't be used; the message says why.
+        TransientError: it is no longer the one that was hashed, or does not keep still.
     """
     started = time.perf_counter()
-    stamp = checked_stamp(path, stamp)
+    stamp = checked_stamp(path, stamp, key)
     passage = passage or Passage()
     timeline = passage.timeline or timeline
     if timeline is None:
@@ -125,7 +139,7 @@ def decode_video(
     except FalseTimelineError:
         passage.timeline = read_timeline(path, max_pixels=max_pixels, max_seconds=max_seconds, decoded=True)
         blocks, inputs, looked = look(passage.timeline)
-    checked_stamp(path, stamp)
+    _require_untouched(path, stamp, key)
     return DecodedVideo(blocks, inputs, looked, time.perf_counter() - started)
 
 
@@ -158,12 +172,42 @@ def read_stamp(path: Place) -> Stamp:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(f"the file can't be opened ({reason}); check the path and its permissions") from error
-    return Stamp(status.st_size, status.st_mtime_ns)
+    return Stamp(status.st_size, status.st_mtime_ns, *inode_and_change(status))
 
 
-def checked_stamp(path: Place, expected: Stamp | None) -> Stamp:
-    """Refuse a file that is not the one whose bytes were hashed: its features would stand under another's key."""
+def checked_stamp(path: Place, expected: Stamp | None, key: str = "") -> Stamp:
+    """Refuse a file that is not the one whose bytes were hashed: its features would stand under another's key.
+
+    Where only its inode or its time of change are others (it was copied, or got a link or other permissions, or was
+    swapped for one that was made to look alike), a local file is hashed again, if its key is known.
+
+    Returns:
+        What it is now.
+
+    Raises:
+        VideoError: it can't be read.
+        TransientError: it is another one.
+    """
     found = read_stamp(path)
-    if expected is not None and found != expected:
-        raise VideoError("the file changed while it was read; run again when it is written to its end")
+    if expected is None or found == expected:
+        return found
+    if (found.size, found.mtime_ns) != (expected.size, expected.mtime_ns) or not _holds(path, key):
+        raise TransientError(_CHANGED)
     return found
+
+
+def _require_untouched(path: Path, before: Stamp, key: str) -> None:
+    """Refuse a file that was touched while it was decoded, or may have been within one tick of the clock."""
+    now = checked_stamp(path, before)
+    if now != before:
+        raise TouchedError(_CHANGED)
+    if key and may_change_unseen(now.changed_ns) and not _holds(path, key):
+        raise TransientError(_CHANGED)
+
+
+def _holds(path: Place, key: str) -> bool:
+    """Return whether a file has the bytes of a key; of one that is not known nothing can be said against it."""
+    try:
+        return not key or sha256_of(path) == key
+    except OSError as error:
+        raise VideoError(f"the file can't be read ({error.strerror or error}); check the disk") from error

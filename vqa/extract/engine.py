@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqa.errors import VideoError, VqaError
+from vqa.errors import TransientError, VideoError, VqaError
 from vqa.extract.decoding import Frames
 from vqa.extract.jobs import ENDLESS, Demand, Job, JobFeed, Sink
 from vqa.extract.launching import Launcher, make_launcher
@@ -34,7 +34,7 @@ from vqa.extract.running import Result, Runner, Work
 from vqa.extract.slots import Slot, slot_count
 from vqa.extract.spec import NativeInput
 from vqa.extract.workers import DecodeWorkers, Hire, Outcome
-from vqa.records import VideoFeatures
+from vqa.records import TRANSIENT, VideoFeatures
 
 _LOOK_SECONDS = 5.0
 _TRIES = 4
@@ -227,7 +227,8 @@ class _Engine:
                 self._free.append(event.slot)
         elif isinstance(outcome, VideoError):
             self._free.append(event.slot)
-            self._sink.fail(event.job, None, "decode", outcome)
+            stage = TRANSIENT if isinstance(outcome, TransientError) else "decode"
+            self._sink.fail(event.job, None, stage, outcome)
         elif isinstance(outcome, BrokenProcessPool):
             raise VqaError(f"decode workers can't be kept running ({outcome}); look at `vqa doctor`") from outcome
         else:

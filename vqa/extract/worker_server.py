@@ -16,14 +16,17 @@ import os
 import select
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import util
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from types import ModuleType
 from typing import Any, Self
 
+from vqa.copies import TemporaryFolder
 from vqa.errors import VqaError
 from vqa.files import open_closed_streams
 
@@ -46,6 +49,7 @@ def start_worker_server() -> None:
     """
     open_closed_streams()  # else pipes to workers take their places, and are written to by whoever prints
     if _FORK_SERVER:
+        _use_own_folder()
         worker_context()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         try:
@@ -202,6 +206,37 @@ if _FORK_SERVER:
             server._preload_modules = modules
 
     os.register_at_fork(after_in_child=_start_anew)
+
+
+_MOST_CHARACTERS = 70
+"""Of the path of a folder with one of ours in it, and a socket in that: the system takes no more than 107 for all."""
+_folder: list[TemporaryFolder] = []
+
+
+def _use_own_folder() -> None:
+    """Let multiprocessing keep its sockets in a folder that is swept should this process be killed; its own is not.
+
+    Raises:
+        VqaError: there is no place for it.
+    """
+    config = getattr(multiprocessing.current_process(), "_config")  # noqa: B009 - it has no public name
+    is_lost = bool(_folder) and config.get("tempdir") == str(_folder[0].path) and not _folder[0].is_here
+    if config.get("tempdir") is None or is_lost:
+        _folder[:] = [_make_folder()]
+        config["tempdir"] = str(_folder[0].path)
+        util.Finalize(None, _folder[0].remove, exitpriority=-100)  # as it does with its own
+
+
+def _make_folder() -> TemporaryFolder:
+    with contextlib.suppress(OSError):
+        for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108
+            if len(os.fsencode(parent)) <= _MOST_CHARACTERS:
+                with contextlib.suppress(OSError):
+                    return TemporaryFolder("mp", parent)
+    raise VqaError(
+        "no folder takes temporary files, neither TMPDIR nor /tmp nor /var/tmp; set TMPDIR to one that does, "
+        f"with a path of {_MOST_CHARACTERS} characters at most"
+    )
 
 
 @contextlib.contextmanager

@@ -5,17 +5,23 @@
     slot 1  [views of clip b] <------- decodes b, writes into slot 1
     slot 2  (free)                     a hang or a crash costs one video; the pool starts another worker
 
-The main process makes all slots and frees them; a worker that dies leaves nothing behind.
+The main process makes all slots and frees them; a worker that dies leaves nothing behind. A crash is the file's fault;
+a worker that somebody else kills, such as the out-of-memory killer, is not. Its video is tried once more, alone:
+
+    in work  a b c       -> b is killed; c and a end, and what is submitted meanwhile waits
+             b           -> it ends, or is killed again, and is reported
+             d e f       -> what has waited goes on
 """
 
 from __future__ import annotations
 
 import contextlib
-import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -23,6 +29,7 @@ from typing import Any, Protocol, Self
 from pebble import ProcessExpired, ProcessPool
 
 from vqa.errors import VideoError
+from vqa.extract import deaths
 from vqa.extract.decode_worker import WorkerLimits, decode_into, set_up
 from vqa.extract.decoding import Stamp
 from vqa.extract.items import Span
@@ -34,11 +41,10 @@ from vqa.extract.worker_server import start_worker_server, worker_context
 from vqa.urls import Place
 
 _SLACK_SECONDS = 60.0
-_OUT_OF_CPU_TIME = "signal SIGXCPU"
-
 
 Outcome = DecodedVideo | VideoError | BaseException
 """What became of a video; any other exception is a fault of our own."""
+Done = Callable[[Outcome, int], None]
 
 
 class Decoders(Protocol):
@@ -57,7 +63,7 @@ class Decoders(Protocol):
         path: Place,
         models: tuple[int, ...],
         slot: Slot,
-        done: Callable[[Outcome, int], None],
+        done: Done,
         *,
         stamp: Stamp | None = None,
         spans: tuple[Span, ...] = (),
@@ -70,6 +76,18 @@ class Decoders(Protocol):
 
     def look_after(self, quiet_seconds: float) -> None:
         """Begin anew if it has broken unseen."""
+
+
+@dataclass(eq=False)
+class _Task:
+    """A video that is to be decoded."""
+
+    arguments: tuple[Any, ...]
+    done: Done
+    killed: str = ""
+    """How its worker was killed from outside, empty where it was not."""
+    began: float = 0.0
+    """When the pool got it, in seconds."""
 
 
 Hire = Callable[[Sequence[Candidate], int, WorkerLimits], Decoders]
@@ -89,10 +107,17 @@ class DecodeWorkers:
         self._candidates, self._processes, self._limits = tuple(candidates), processes, limits
         self.generation = 0
         """How often the pool was started anew."""
-        self._waiting: dict[Future[DecodedVideo], Callable[[Outcome, int], None]] = {}
+        self._waiting: dict[Future[DecodedVideo], _Task] = {}
+        """What the pool has."""
+        self._alone: list[_Task] = []
+        """Those to be tried alone; the first is in work where anything is."""
+        self._held: list[_Task] = []
+        """What waits for those."""
         self._lock, self._changing = threading.Lock(), threading.RLock()
         self._fetcher = VideoFetcher(processes)
         self._pool = self._start()
+        self._next = ThreadPoolExecutor(1, "vqa-alone")
+        """Starts what comes next, for the pool's own threads must not: they can't wait for a pool to stop."""
 
     def _start(self) -> ProcessPool:
         """Return a pool whose workers are on their way.
@@ -110,8 +135,10 @@ class DecodeWorkers:
         try:
             with ThreadPoolExecutor(1, "vqa-start") as thread:
                 thread.submit(lambda: pool.active).result()
-        except BaseException:
+        except BaseException as error:
             _stop(pool)
+            if isinstance(error, BrokenProcessPool):
+                raise deaths.cannot_start(error) from error
             raise
         return pool
 
@@ -122,6 +149,7 @@ class DecodeWorkers:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._fetcher.close()
+        self._next.shutdown(cancel_futures=True)
         _stop(self._pool)
 
     def submit(
@@ -129,7 +157,7 @@ class DecodeWorkers:
         path: Place,
         models: tuple[int, ...],
         slot: Slot,
-        done: Callable[[Outcome, int], None],
+        done: Done,
         *,
         stamp: Stamp | None = None,
         spans: tuple[Span, ...] = (),
@@ -147,7 +175,7 @@ class DecodeWorkers:
             key: Of its bytes, where they were hashed: a remote file that has others by now is refused.
         """
         if isinstance(path, Path):
-            self._decode((path, stamp, models, slot.name, spans), done)
+            self._decode((path, stamp, models, slot.name, spans, key), done)
             return
 
         def decode(copy: Path) -> None:
@@ -159,58 +187,99 @@ class DecodeWorkers:
 
         self._fetcher.submit(path, key, stamp, decode, lambda error: done(error, self.generation))
 
-    def _decode(self, arguments: tuple[Any, ...], done: Callable[[Outcome, int], None]) -> None:
+    def _decode(self, arguments: tuple[Any, ...], done: Done) -> None:
         """Have a worker call `decode_into`; from the engine's thread or one that has fetched a video."""
+        task = _Task(arguments, done)
         with self._changing:
-            future = self._schedule(arguments)
-            generation = self.generation
-            self._waiting[future] = done
-        future.add_done_callback(lambda finished: self._report(finished, self._outcome(finished), generation))
+            if self._alone:
+                self._held.append(task)
+                return
+            try:
+                self._begin(task)
+            except RuntimeError:  # its idle workers were killed meanwhile
+                self.restart()
+                self._begin(task)
 
-    def _schedule(self, arguments: tuple[Any, ...]) -> Future[DecodedVideo]:
-        try:
-            return self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
-        except RuntimeError:  # its idle workers were killed meanwhile
-            self.restart()
-            return self._pool.schedule(decode_into, args=arguments, timeout=self._limits.video_seconds)
+    def _begin(self, task: _Task) -> None:
+        generation, task.began = self.generation, time.monotonic()
+        future = self._pool.schedule(decode_into, args=task.arguments, timeout=self._limits.video_seconds)
+        with self._lock:
+            self._waiting[future] = task
+        future.add_done_callback(lambda finished: self._report(finished, self._outcome(finished, task), generation))
 
     def _report(self, future: Future[DecodedVideo], outcome: Outcome, generation: int) -> None:
-        """Say what became of a video, once."""
+        """Say what became of a video, once; one whose worker was killed from outside is tried alone first."""
         with self._lock:
-            done = self._waiting.pop(future, None)
-        if done is not None:
-            done(outcome, generation)
+            task = self._waiting.pop(future, None)
+            if task is None:
+                return
+            before = task.killed
+            if before:
+                self._alone.remove(task)
+            elif isinstance(outcome, deaths.KilledError):
+                task.killed = str(outcome)
+                self._alone.append(task)
+            follows = bool(self._alone or self._held)
+        if before or not task.killed:
+            task.done(
+                deaths.killed_twice(before, str(outcome)) if isinstance(outcome, deaths.KilledError) else outcome,
+                generation,
+            )
+        if follows:
+            with contextlib.suppress(RuntimeError):  # all is ending
+                self._next.submit(self._go_on)
 
-    def _outcome(self, future: Future[DecodedVideo]) -> Outcome:
+    def _go_on(self) -> None:
+        """Begin what comes next when nothing is in work: the first to be tried alone, else all that has waited."""
+        with self._changing:
+            with self._lock:
+                if self._alone:
+                    following = [] if self._waiting else [self._alone[0]]
+                else:
+                    following = list(self._held)
+                    self._held.clear()
+            for task in following:
+                try:
+                    self._begin(task)
+                except RuntimeError:  # the pool broke meanwhile: the engine starts it anew when it hears of it
+                    with contextlib.suppress(ValueError):
+                        self._alone.remove(task)
+                    task.done(BrokenProcessPool("the decode workers are gone"), self.generation)
+
+    def _outcome(self, future: Future[DecodedVideo], task: _Task) -> Outcome:
         try:
             return future.result()
         except VideoError as error:
             return error
         except TimeoutError:
-            return self._late()
+            is_over = time.monotonic() - task.began >= self._limits.video_seconds
+            return (
+                deaths.too_late(self._limits.video_seconds)
+                if is_over
+                else deaths.KilledError("the system's clock was set")
+            )
         except ProcessExpired as error:
-            death = _death(error.exitcode)
-            if death == _OUT_OF_CPU_TIME:
-                return self._late()
+            death = deaths.describe_death(error.exitcode)
+            if death == deaths.OUT_OF_CPU_TIME:
+                return deaths.too_late(self._limits.video_seconds)
+            if deaths.is_from_outside(death):
+                return deaths.KilledError(death)
             return VideoError(f"the decoder died ({death}); check the file with ffprobe")
         except MemoryError:
-            return VideoError(
-                f"decoding it needs more memory than there is, or than the {self._limits.memory_bytes / (1 << 30):g} "
-                "GB of one video; check the file with ffprobe, or raise worker_memory"
-            )
+            return deaths.too_large(self._limits.memory_bytes)
         except (CancelledError, Exception) as error:  # noqa: BLE001 - handed on to the engine, which raises it
             return error
-
-    def _late(self) -> VideoError:
-        limit = self._limits.video_seconds
-        return VideoError(f"decoding took longer than {limit:g} s and was given up; raise video_seconds")
 
     def restart(self) -> None:
         """Begin anew with fresh processes; every video in work is reported as broken, even one the pool has lost."""
         with self._changing:
             _stop(self._pool)
-            for future in tuple(self._waiting):
-                self._report(future, BrokenProcessPool("the decode workers were started anew"), self.generation)
+            with self._lock:
+                lost = dict.fromkeys([*self._waiting.values(), *self._alone, *self._held])
+                for tasks in (self._waiting, self._alone, self._held):
+                    tasks.clear()
+            for task in lost:
+                task.done(BrokenProcessPool("the decode workers were started anew"), self.generation)
             self.generation += 1
             self._pool = self._start()
 
@@ -220,17 +289,11 @@ class DecodeWorkers:
         Args:
             quiet_seconds: For how long nothing was reported, although videos are in work.
         """
-        if self._waiting and (not self._pool.active or quiet_seconds > self._limits.video_seconds + _SLACK_SECONDS):
+        patience = (2 if self._alone else 1) * self._limits.video_seconds + _SLACK_SECONDS
+        if (self._waiting or self._alone) and (not self._pool.active or quiet_seconds > patience):
             self.restart()
 
 
 def _stop(pool: ProcessPool) -> None:
     pool.stop()  # type: ignore[no-untyped-call]
     pool.join()
-
-
-def _death(exitcode: int) -> str:
-    if exitcode is not None and exitcode < 0:
-        with contextlib.suppress(ValueError):
-            return f"signal {signal.Signals(-exitcode).name}"
-    return f"exit status {exitcode}"

@@ -63,4 +63,5 @@ class PairFinder:
 
     def is_due(self, key: str, fingerprint: str) -> bool:
         """Return whether a pair that the cache lacks is to be tried: it did not fail, or such are tried again."""
-        return self._retry_failed or self.ledger.failed(key, fingerprint) is None
+        failed = self.ledger.failed(key, fingerprint)
+        return self._retry_failed or failed is None or not failed.stands

@@ -148,7 +148,7 @@ class _Finder:
         if row is not None:
             return (id_key(row.id), *(() if row.path is None else (self._key_of(row.path),)))
         place = place_of(video)
-        if _is_file(place) or self.memo.last_key(place) is not None:
+        if _is_file(place) or self.memo.known(place) is not None:
             return (self._key_of(place),)
         return (self._complete(video),)
 
@@ -164,7 +164,7 @@ class _Finder:
         try:
             return self.memo.key(path)
         except VideoError:
-            last = self.memo.last_key(path)
+            last = self.memo.known(path)
             if last is None:
                 raise
             return last

@@ -103,7 +103,7 @@ def failures(findings: Findings) -> tuple[Block, ...]:
     grouped = _by_reason(found)
     columns = (
         Column("reason"),
-        Column("stage", hint="open, decode, features or weights"),
+        Column("stage", hint="open, decode, features, weights or transient"),
         Column("videos", 0),
         Column("models", hint="that have no features of them"),
         Column("such as", hint="the first of these videos"),

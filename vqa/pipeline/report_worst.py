@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from vqa.errors import LabelsError
+from vqa.cache.key import KeyMemo
+from vqa.errors import LabelsError, VideoError
 from vqa.escaping import for_terminal
 from vqa.extract.stills import StillLimits, take_stills
+from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.report_findings import Findings
 from vqa.report.content import Block, Column, Gallery, Paragraph, Picture, Table
 from vqa.report.drawing import digits_for, numbers
@@ -40,8 +45,10 @@ def worst(findings: Findings) -> tuple[Block, ...]:
 
 
 def _paths(findings: Findings) -> dict[str, Place]:
-    """Return the file of each video that has one, by its id as files of results show it."""
-    return {for_terminal(row.id): row.path for row in findings.dataset.rows if row.path is not None}
+    """Return the file of each video that has one, by its id as files of results show it; some may be gone by now."""
+    workspace = findings.workspace
+    dataset = open_dataset(replace(workspace, dataset=replace(workspace.dataset, allow_missing=True)))
+    return {for_terminal(row.id): row.path for row in dataset.rows if row.path is not None}
 
 
 def _table(found: Predicted, rows: NDArray[np.intp]) -> Table:
@@ -59,7 +66,10 @@ def _table(found: Predicted, rows: NDArray[np.intp]) -> Table:
 
 def _gallery(findings: Findings, rows: NDArray[np.intp], paths: dict[str, Place]) -> Gallery:
     found = findings.predicted
-    wanted = {found.ids[row]: paths[found.ids[row]] for row in rows if found.ids[row] in paths}
+    shown = {found.ids[row]: paths[found.ids[row]] for row in rows if found.ids[row] in paths}
+    memo = KeyMemo(findings.workspace.cache_dir)
+    blanks = {name: _blank(memo, shown.get(name)) for name in (found.ids[row] for row in rows)}
+    wanted = {name: path for name, path in shown.items() if not blanks[name]}
     settings = findings.workspace.extract
     taken = take_stills(
         list(wanted.values()),
@@ -67,7 +77,7 @@ def _gallery(findings: Findings, rows: NDArray[np.intp], paths: dict[str, Place]
         told=lambda done: findings.progress.update("taking pictures", done, len(wanted)),
     )
     stills = dict(zip(wanted, taken, strict=True))
-    pictures = tuple(_picture(found, row, stills.get(found.ids[row])) for row in rows.tolist())
+    pictures = tuple(_picture(found, row, stills, blanks) for row in rows.tolist())
     reading = (
         "The videos whose prediction is furthest from their rating, the worst first: what they have in common is what "
         "the models do not see."
@@ -75,11 +85,24 @@ def _gallery(findings: Findings, rows: NDArray[np.intp], paths: dict[str, Place]
     return Gallery(f"The {len(rows)} largest errors", reading, pictures)
 
 
-def _picture(found: Predicted, row: int, jpeg: bytes | None) -> Picture:
+def _blank(memo: KeyMemo, path: Place | None) -> str:
+    """Return why there is no picture of a video, empty where one can be tried: of another video it would mislead."""
+    if path is None:
+        return "its file is not there any more"
+    if memo.known(path) is None:  # its features are imported
+        return ""
+    try:
+        return "" if memo.is_unchanged(path) else "another video lies at its path by now"
+    except VideoError:
+        return "its file can't be opened any more"
+
+
+def _picture(found: Predicted, row: int, stills: Mapping[str, bytes | None], blanks: Mapping[str, str]) -> Picture:
     digits = min(digits_for(found.mos), _MOST_DIGITS)
     values = {"MOS": found.mos, "predicted": found.scores, "error": found.errors}
     facts = [(name, f"{value[row]:.{digits}f}") for name, value in values.items()]
     if np.isfinite([found.low[row], found.high[row]]).all():
         facts.append(("interval", f"{found.low[row]:.{digits}f} to {found.high[row]:.{digits}f}"))
     facts.append(("tested in", f"{found.tests[row]} split{'' if found.tests[row] == 1 else 's'}"))
-    return Picture(found.ids[row], jpeg, tuple(facts))
+    name = found.ids[row]
+    return Picture(name, stills.get(name), tuple(facts), *filter(None, [blanks.get(name)]))

@@ -59,12 +59,12 @@ class FeatureCache:
         return frozenset()
 
     def key(self, video: Place) -> str:
-        """Return a video's key; "" where nothing is to be added and the key is not remembered: the file is not read.
+        """Return a video's key; "" where nothing is to be added and no such file was seen: then it is not read.
 
         Raises:
             VideoError: the file can't be read.
         """
-        return self._memo.key(video) if self.adding else self._memo.known(video) or ""
+        return self._memo.key(video) if self.adding else self._memo.key_if_seen(video) or ""
 
     def remember_keys(self) -> None:
         """Store the keys that were found since, where the cache is one that takes several at once."""

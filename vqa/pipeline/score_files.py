@@ -47,11 +47,14 @@ class ScoreRow:
     """Of the video's file, in bytes."""
     modified_ns: int | None
     """When the video's file was changed last, in nanoseconds since 1970."""
+    changed_ns: int | None = None
+    """When the file or its names were changed last (ctime), which nobody can set back."""
 
-    @property
-    def stamp(self) -> Stamp | None:
-        """What the file was when it was scored."""
-        return None if self.size is None or self.modified_ns is None else Stamp(self.size, self.modified_ns)
+    def is_of(self, stamp: Stamp | None) -> bool:
+        """Return whether a file that has such a stamp now is the one that was scored; None where it can't be read."""
+        if stamp is None:
+            return self.size is None or not self.reason
+        return (self.size, self.modified_ns, self.changed_ns or 0) == (stamp.size, stamp.mtime_ns, stamp.changed_ns)
 
     def as_score(self) -> VideoScore:
         """Return the score without what tells the file."""
@@ -61,7 +64,9 @@ class ScoreRow:
 
 COLUMNS = tuple(field.name for field in fields(ScoreRow))
 _TEXT = ("video", "reason", "bundle")
-_WHOLE = ("cached", "size", "modified_ns")
+_OLD_COLUMNS = COLUMNS[:-1]
+"""Without the last one: such rows are in doubt, and scored again."""
+_WHOLE = ("cached", "size", "modified_ns", "changed_ns")
 
 
 def make_row(score: VideoScore, bundle: BundleInfo) -> ScoreRow:
@@ -191,7 +196,7 @@ class ScoreFile:
         row, stamp = self._rows.get(name), _stamp(video)
         if row is None or (row.reason and retry_failed):
             return None
-        if row.stamp != stamp and (stamp is not None or row.reason):
+        if not row.is_of(stamp):
             return None
         del self._rows[name]
         self._rows[video] = replace(row, video=video)  # CSV shows what can't be seen by its code
@@ -254,9 +259,10 @@ def _parse_csv(text: str) -> list[ScoreRow]:
     if not whole:
         return []
     table = csv.reader(io.StringIO(whole), strict=True)
-    if tuple(next(table)) != COLUMNS:
+    columns = tuple(next(table))
+    if columns not in (COLUMNS, _OLD_COLUMNS):
         raise ValueError("other columns")
-    return [_make_row(dict(zip(COLUMNS, map(_cell, COLUMNS, cells), strict=True))) for cells in table]
+    return [_make_row(dict(zip(columns, map(_cell, columns, cells), strict=True))) for cells in table]
 
 
 def _cell(name: str, text: str) -> Any:

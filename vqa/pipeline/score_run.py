@@ -78,6 +78,7 @@ class ScoreRun:
             "video": name_of(self._given[number]),
             "size": None if stamp is None else stamp.size,
             "modified_ns": None if stamp is None else stamp.mtime_ns,
+            "changed_ns": (None if stamp is None else stamp.changed_ns) or None,
         }
 
     def _read_cache(self, numbers: Mapping[str, Sequence[int]]) -> None:

@@ -39,6 +39,8 @@ class VideoScore:
     """Of the file when it was scored, in bytes; None where it could not be read, and for decoded frames."""
     modified_ns: int | None = None
     """When the file was changed last, in nanoseconds since 1970."""
+    changed_ns: int | None = None
+    """When the file or its names were changed last (ctime), which nobody can set back; None where that is not known."""
 
     def _repr_html_(self) -> str:
         return scores_html((self,))

@@ -52,6 +52,8 @@ class Picture:
     """None where the video can't be read any more."""
     facts: tuple[tuple[str, str], ...]
     """Pairs of name and value."""
+    blank: str = "the video could not be read"
+    """Why there is no image, where there is none."""
 
 
 @dataclass(frozen=True)

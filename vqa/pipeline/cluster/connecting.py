@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ def connected(address: str | None) -> Iterator[str]:
         _try(given)
     for name, value in _OF_A_NEW_CLUSTER.items():
         os.environ.setdefault(name, value)
+    if not os.path.isdir(os.environ.get("TMPDIR", os.curdir)):  # noqa: PTH112 - of any text
+        os.environ["TMPDIR"] = tempfile.gettempdir()  # Python looks for another one; Ray does not
     with contextlib.redirect_stdout(_WithoutRay(sys.stdout, threading.get_ident())), _silent_logger():
         with _own_signals():
             _join(given)

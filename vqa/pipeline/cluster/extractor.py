@@ -148,7 +148,7 @@ class Extractor:
         if self._order.retry_failed:
             return []
         failed = [self._finder.ledger.failed(key, each) for each in self._lacking(held).values()]
-        return list(dict.fromkeys(failure for failure in failed if failure is not None))
+        return list(dict.fromkeys(failure for failure in failed if failure is not None and failure.stands))
 
     def prepare(self, models: Sequence[int]) -> Prepared:
         """Load some candidates and run them on the probe clip.
@@ -202,7 +202,8 @@ class Extractor:
         lacking = {place: each for place, each in prints.items() if not self._finder.store.holds(each, todo.key)}
         if self._order.retry_failed:
             return list(lacking)
-        return [place for place, each in lacking.items() if self._again.failed(todo.key, each) is None]
+        failed = {place: self._again.failed(todo.key, each) for place, each in lacking.items()}
+        return [place for place, failure in failed.items() if failure is None or not failure.stands]
 
     def _station_for(self, needed: frozenset[int]) -> Station:
         """Return an engine that runs these candidates; one that lacks some makes room for another, its blocks done."""
