@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from vqa.cache.lines import OwnLines, all_lines
@@ -15,6 +15,8 @@ _FOLDER = "failures"
 _MOST_NS = 1 << 80
 """A time above that is none: Python reads longer numbers than it writes."""
 _FIELDS = frozenset(field.name for field in fields(Failure))
+_NEEDED = frozenset(field.name for field in fields(Failure) if field.default is MISSING)
+"""The others are not in the lines of older versions."""
 
 
 class Ledger:
@@ -120,7 +122,7 @@ def _has_time(line: dict[str, Any]) -> bool:
 def _apply(state: dict[tuple[str, str, str], Failure], line: dict[str, Any]) -> None:
     """Bring the open failures up to one more line; a line of another form is left aside."""
     match line:
-        case {"failure": dict(values)} if values.keys() == _FIELDS and _all_text(values):
+        case {"failure": dict(values)} if _NEEDED <= values.keys() <= _FIELDS and _all_text(values):
             failure = Failure(**values)
             if failure.key:  # its file can be read by now
                 state.pop(("", failure.video, EVERY_CANDIDATE), None)

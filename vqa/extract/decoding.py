@@ -106,9 +106,13 @@ def decode_video(
     items = [find_items(times, end, candidate, spans) for candidate in candidates]
     union = wanted_frames(items)
     frames = decode_frames(path, timeline, union, threads=threads, max_pixels=max_pixels, passage=passage)
-    blocks, inputs = look_at(frames, candidates, items, measures, buffer)
+    try:
+        blocks, inputs = look_at(frames, candidates, items, measures, buffer)
+    except VideoError as error:
+        error.reading = timeline.reading
+        raise
     checked_stamp(path, stamp)
-    return DecodedVideo(blocks, inputs, len(union), time.perf_counter() - started)
+    return DecodedVideo(blocks, inputs, len(union), time.perf_counter() - started, timeline.reading)
 
 
 def look_at_frames(

@@ -79,3 +79,8 @@ def tell_other_rules(details: Mapping[str, Any]) -> str:
     if rules is None or rules.version == version:
         return ""
     return f"decoding rules {version}, and this version of vqa has {rules.version}"
+
+
+def rules_versions() -> str:
+    """Return the versions of all decoding rules: what a file that can't be decoded was tried by."""
+    return ", ".join(f"{kind} {rules.version}" for kind, rules in DECODING_RULES.items())

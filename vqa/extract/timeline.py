@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from vqa.errors import VideoError
 from vqa.extract.container import DEFAULT_MAX_PIXELS, check_size, from_av, opened
+from vqa.extract.reading import PACKETS, describe_reading
+from vqa.records import Reading
 
 DEFAULT_MAX_SECONDS = 6 * 3600.0
 MAX_FRAMES = 1 << 24
@@ -40,6 +42,8 @@ class Timeline:
     """Indices of the key frames that decoding may jump to, in ascending order, shape (K,)."""
     key_dts: NDArray[np.int64]
     """When these are decoded, shape (K,), in ticks: some containers are searched by it."""
+    reading: Reading | None = None
+    """How the file was read for it."""
 
     @property
     def pts_seconds(self) -> NDArray[np.float64]:
@@ -76,12 +80,23 @@ def read_timeline(
         assert stream.time_base is not None
         times = _Times(stream.time_base, max_seconds)
         timed = _read_packets(container, stream, times)
-    if not timed:
-        times = _Times(times.time_base, max_seconds)
-        with opened(path, max_pixels) as (container, stream):
-            for pts, frame in with_times(from_av(container.decode(stream))):
-                times.add(pts, frame.duration or 0)
-    return times.timeline()
+        if timed:
+            return _described(times.timeline(), container, stream, PACKETS, times.coded)
+    times = _Times(times.time_base, max_seconds)
+    with opened(path, max_pixels) as (container, stream):
+        for pts, frame in with_times(from_av(container.decode(stream))):
+            times.add(pts, frame.duration or 0)
+            times.coded += 1
+        return _described(times.timeline(), container, stream, "decoded frames", times.coded)
+
+
+def _described(
+    timeline: Timeline, container: av.container.InputContainer, stream: av.VideoStream, times: str, coded: int
+) -> Timeline:
+    """Return a timeline that says how the file was read for it."""
+    frames = len(timeline.pts)
+    reading = describe_reading(container, stream, times=times, frames=frames, dropped=coded - frames)
+    return replace(timeline, reading=reading)
 
 
 class _Times:
@@ -93,6 +108,8 @@ class _Times:
         self._pts, self._key_pts, self._key_dts = array("q"), array("q"), array("q")
         self._last = (0, 0)
         self._begin: int | None = None
+        self.coded = 0
+        """Frames that the file has, shown or not."""
 
     def add(self, pts: int, duration: int) -> None:
         if len(self._pts) >= MAX_FRAMES:
@@ -150,7 +167,7 @@ def _read_packets(container: av.container.InputContainer, stream: av.VideoStream
     jumping = (name in _JUMPING_CODECS and container.format.name != "avi") or codec.intra_only
     cut_anywhere = container.format.name in _CUT_ANYWHERE
     packets: Iterator[av.Packet[av.VideoStream]] = (
-        packet for packet in from_av(container.demux(stream)) if packet.size and not packet.is_discard
+        packet for packet in _counted(from_av(container.demux(stream)), times) if not packet.is_discard
     )
     # A stream may end amid a picture: the other decoders say so, that of HEVC gives a wrong picture.
     for packet in _all_but_the_last(packets) if name == "hevc" and cut_anywhere else packets:
@@ -168,6 +185,13 @@ def _read_packets(container: av.container.InputContainer, stream: av.VideoStream
             if jumping and packet.dts is not None and (clean or name == "hevc"):
                 times.add_key(packet.pts, packet.dts)
     return timed
+
+
+def _counted(packets: Iterator[av.Packet[av.VideoStream]], times: _Times) -> Iterator[av.Packet[av.VideoStream]]:
+    for packet in packets:
+        if packet.size:
+            times.coded += 1
+            yield packet
 
 
 def _all_but_the_last(packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.Packet[av.VideoStream]]:
