@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
-from media import grey_frames, remux, textured_frames, write_video
+from media import grey_frames, remux, textured_frames, write_parts, write_video
 from workspaces import tiny_models
 
 from vqa.cache.folder import append_line
@@ -197,6 +197,20 @@ def test_the_ledger_says_how_a_file_was_read_as_far_as_it_was(run: Run, workspac
     assert broken.reading.startswith("stream 0; times: packets; colour: untagged: BT.601, limited; ")
     assert none.reading == ""
     assert broken.rules == none.rules == rules_versions() == "resize 2, crop 2, fragments 2, native 2"
+
+
+def test_a_measure_that_fails_on_frames_that_were_decoded_says_how_they_were_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    sizes = [grey_frames(range(10, 250, 40), height=height) for height in (64, 48)]
+    write_parts(tmp_path / "clips" / "sizes.ts", sizes * 4)
+    (tmp_path / "vqa.toml").write_text(
+        '[dataset]\nvideos = "clips"\n[extract]\nframes = 48\nmodels = ["classic:siti"]\n'
+    )
+    status = run("extract", "-C", tmp_path)[0]
+    assert status == 3
+    (only,) = Ledger(tmp_path / "cache").open_failures()
+    assert (only.stage, "the resolution changes" in only.reason) == ("features", True)
+    assert only.reading.startswith("stream 0; times: packets; ")
 
 
 def test_a_video_that_older_rules_could_not_decode_is_tried_again(run: Run, workspace: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_cache_of_older_rules_names_the_command_that_computes_them_anew(
 ) -> None:
     told = f"decoding rules {newer.version - 1}, and this version of vqa has {newer.version}"
     extract = "vqa extract " + " ".join(f"--models {name}" for name in sorted(names(workspace)))
-    for arguments in (["select", "--top-k", 1], ["evaluate"], ["cache", "export", workspace / "x.npz"]):
+    for arguments in (["select", "--top-k", 1], ["evaluate"], ["report"], ["cache", "export", workspace / "x.npz"]):
         status, out, err = run(*arguments, "-C", workspace)
         assert (status, out, err.count("\n")) == (1, "", 1)
         assert f"its features of 2 model(s) are of {told}; run `{extract}`" in err
