@@ -23,6 +23,7 @@ from vqa.extract.backends import find_backend
 from vqa.extract.backends.timm import PooledFeatures
 from vqa.extract.engine import run_jobs
 from vqa.extract.jobs import Job
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.model import Model, OneDnnLinear, cast_matrices, load_network, onednn_is_faster, use_onednn
 from vqa.extract.options import EngineOptions
 from vqa.extract.pools import expand_models
@@ -181,7 +182,7 @@ class Collected:
             for model in self.models
         ]
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
         """Nothing to note."""
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:

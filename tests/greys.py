@@ -15,6 +15,7 @@ from vqa.extract.decoding import Frames
 from vqa.extract.engine import run_jobs
 from vqa.extract.items import Span
 from vqa.extract.jobs import Job
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
@@ -55,9 +56,9 @@ class Recorded:
         self.frames = 0
         self.seconds = 0.0
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
         self.decoded_videos.append(job.video)
-        self.frames += frames
+        self.frames += video.frames
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
         self.features[job.video, model] = features

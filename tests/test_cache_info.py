@@ -23,7 +23,7 @@ from vqa.cache.key import KeyMemo
 from vqa.cache.store import FeatureStore
 from vqa.extract.backends import find_backend, weights_sha256
 from vqa.extract.model import load_network
-from vqa.extract.spec import DECODING_RULES, parse_spec, plan_candidate
+from vqa.extract.spec import parse_spec, plan_candidate
 from vqa.pipeline import describe_features, import_table
 from vqa.records import CandidateRecord, fingerprint_of
 
@@ -69,7 +69,7 @@ def test_a_feature_tells_bytes_weights_preprocessing_versions_time_and_place(ext
     assert origin.weights_id == f"sha256:{sha256(Path(spec.weights))}"
     assert (origin.precision, origin.spec["view"], origin.spec["frames"]) == ("float32", "resize", 4)
     assert origin.input["crop"] == [160, 160]
-    assert origin.decoding == DECODING_RULES
+    assert (origin.decoding, origin.decoding_version) == (json.loads(candidate.details)["decoding"], 2)
     assert origin.versions["torch"] == metadata.version("torch")
     assert 0 <= (before - datetime.fromisoformat(origin.created)).total_seconds() < 600
     store = FeatureStore(extracted / "cache")

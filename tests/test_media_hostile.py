@@ -21,6 +21,7 @@ from vqa.extract.decoding import decode_video, read_stamp
 from vqa.extract.engine import run_jobs
 from vqa.extract.items import bytes_needed
 from vqa.extract.jobs import Job
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
@@ -208,7 +209,7 @@ class Recorded:
         self.features: dict[str, list[float]] = {}
         self.failures: dict[str, tuple[int | None, str, str]] = {}
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
         pass
 
     def store_features(self, job: Job, model: int, features: Any, seconds: float) -> None:

@@ -84,7 +84,7 @@ def test_what_is_stale_is_done_anew(run: Run, steps: Callable[[], list[str]], wo
     run("select", "--top-k", 2)
     assert steps() == ["vqa train --cached trained on 30 videos, and there are 28"]
     run("cache", "drop", "timm:other")
-    assert steps() == ["vqa select a selected model is no longer in the cache, or has a new generation"]
+    assert steps() == ["vqa select a selected model is no longer in the cache, or has newer features"]
 
 
 def test_files_that_can_not_be_used_are_made_anew(run: Run, steps: Callable[[], list[str]], workspace: Path) -> None:

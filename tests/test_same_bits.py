@@ -16,6 +16,7 @@ from vqa.errors import VideoError
 from vqa.extract.backends.timm import PooledFeatures
 from vqa.extract.engine import run_jobs
 from vqa.extract.jobs import Job
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.model import Model, OneDnnLinear, cast_matrices, onednn_is_faster, use_onednn
 from vqa.extract.options import EngineOptions
 from vqa.extract.precision import probe_input
@@ -37,7 +38,7 @@ class Kept:
     def __init__(self) -> None:
         self.values: dict[str, NDArray[np.float16]] = {}
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
         pass
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:

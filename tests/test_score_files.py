@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_what_stands_in_the_file_is_not_scored_again(
     second = score_into(scorer, clips, file)
     assert asked == [str(path) for path in clips[2:4]]
     assert (second.resumed, len(second)) == (3, 5)
-    assert second[0] == first[0]
+    assert second[0] == (replace(first[0], reading=None) if suffix == "csv" else first[0])
     whole = file.read_text()
     score_into(scorer, clips, file)
     assert asked == [str(path) for path in clips[2:4]]

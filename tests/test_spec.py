@@ -6,6 +6,7 @@ import json
 import pytest
 
 from vqa.errors import UnknownModelError
+from vqa.extract.rules import DECODING_RULES
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec, NativeInput, Plan, parse_spec, plan_candidate
 
 INPUT = InputSpec(resize=(256,), crop=(224, 224), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -61,7 +62,6 @@ def test_fingerprint_is_twelve_hexadecimal_digits_and_does_not_drift() -> None:
         {"input": dataclasses.replace(INPUT, mean=(0.4, 0.5, 0.5))},
         {"weights_id": "sha256:00"},
         {"precision": "bfloat16"},
-        {"version": 99},
     ],
 )
 def test_everything_that_changes_numbers_changes_the_fingerprint(change: dict[str, object]) -> None:
@@ -87,7 +87,9 @@ def test_details_hold_the_whole_spec_and_the_decoding_rules() -> None:
     details = json.loads(CANDIDATE.details)
     assert details["model"] == "timm:resnet50.a1_in1k"
     assert details["input"]["crop"] == [224, 224]
-    assert details["decoding"]["matrix"].startswith("from the stream's tag")
+    assert details["decoding"].items() > DECODING_RULES["resize"].texts.items()
+    assert details["decoding"]["sampling"].startswith("frames shown at the centres")
+    assert details["version"] == DECODING_RULES["resize"].version
 
 
 @pytest.mark.parametrize(

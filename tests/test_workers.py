@@ -22,6 +22,7 @@ from vqa.extract.backends.classic import BACKEND
 from vqa.extract.decode_worker import WorkerLimits
 from vqa.extract.engine import run_jobs
 from vqa.extract.jobs import Job
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions
 from vqa.extract.slots import Slot
@@ -46,7 +47,7 @@ class Kept:
         self.features: dict[tuple[str, int], VideoFeatures] = {}
         self.failures: dict[tuple[str, int | None], str] = {}
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
         pass
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:

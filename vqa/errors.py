@@ -1,5 +1,7 @@
 """The errors a user can meet. Each message is one line: the thing, the reason, the next step."""
 
+from typing import Any
+
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 """What using a value from a damaged or forged file raises, beside what its own library does."""
 
@@ -26,6 +28,9 @@ class WeightsError(VqaError):
 
 class VideoError(VqaError):
     """One video can't be used; costs one row of the ledger, never the run."""
+
+    reading: Any = None
+    """How its file was read until then, a `vqa.records.Reading`; None where that is not known."""
 
 
 class TransientError(VideoError):

@@ -130,6 +130,32 @@ class CandidateRecord:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a video file was read."""
+
+    stream: int
+    """Index of the stream taken, as FFmpeg counts all streams of the file."""
+    streams: int
+    """How many streams of moving pictures the file has."""
+    times: str
+    """Where presentation times come from, such as `packets` or `decoded frames`."""
+    colour: str
+    """Where matrix and range come from and what they are, such as `stream: BT.709, limited`."""
+    frames: int
+    """How many are shown."""
+    dropped: int
+    """How many are coded and not shown, such as those before the first clean one."""
+    unreadable: int
+    """How many can't be decoded."""
+    note: str
+    """What of this a reader should know, in a few words; empty where all is as usual."""
+
+    def __str__(self) -> str:
+        counts = f"{self.frames} frames, {self.dropped} not shown, {self.unreadable} unreadable"
+        return f"stream {self.stream}; times: {self.times}; colour: {self.colour}; {counts}"
+
+
+@dataclass(frozen=True)
 class Failure:
     """One row of the ledger: what could not be done, and why."""
 
@@ -146,6 +172,10 @@ class Failure:
     reason: str
     time: str
     """UTC, ISO 8601."""
+    reading: str = ""
+    """How its file was read, as far as it was."""
+    rules: str = ""
+    """Versions of the decoding rules of then."""
 
     @property
     def stands(self) -> bool:

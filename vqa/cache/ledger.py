@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from vqa.cache.folder import DamagedLines, drop_damaged_lines
@@ -17,6 +17,8 @@ _MOST_NS = 1 << 80
 """A time above that is none: Python reads longer numbers than it writes."""
 _FIELDS = frozenset(field.name for field in fields(Failure))
 _KINDS = ("failure", "resolved", "forgotten")
+_NEEDED = frozenset(field.name for field in fields(Failure) if field.default is MISSING)
+"""The others are not in the lines of older versions."""
 
 
 class Ledger:
@@ -148,7 +150,7 @@ def _has_time(line: dict[str, Any]) -> bool:
 def _apply(state: dict[tuple[str, str, str], Failure], line: dict[str, Any]) -> None:
     """Bring the open failures up to one more line; a line of another form is left aside."""
     match line:
-        case {"failure": dict(values)} if values.keys() == _FIELDS and _all_text(values):
+        case {"failure": dict(values)} if _NEEDED <= values.keys() <= _FIELDS and _all_text(values):
             failure = Failure(**values)
             if failure.key:  # its file can be read by now
                 state.pop(("", failure.video, EVERY_CANDIDATE), None)

@@ -98,20 +98,24 @@ def compact(*, folder: Path, as_json: bool) -> None:
 
 
 @cache.command()
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_cached)
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete_cached)
+@click.option("--old-rules", is_flag=True, help="Only those of older decoding rules; of all models if none is named.")
 @in_workspace
 @as_json
-def drop(models: tuple[str, ...], *, folder: Path, as_json: bool) -> None:
+def drop(models: tuple[str, ...], *, old_rules: bool, folder: Path, as_json: bool) -> None:
     """Remove candidates' features from the cache for good. MODEL is a name, a glob or a fingerprint.
 
     \b
     Examples:
       vqa cache drop timm:resnet50.a1_in1k
       vqa cache drop 'timm:*' 0123456789ab
+      vqa cache drop --old-rules
     """
     from vqa import pipeline, tables, terminal
 
-    report = pipeline.drop_features(models, folder=folder)
+    if not (models or old_rules):
+        raise click.UsageError("name what to remove: MODEL..., --old-rules or both")
+    report = pipeline.drop_features(models, folder=folder, old_rules=old_rules)
     (terminal.print_json if as_json else tables.print_drop)(report)
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from vqa.errors import TransientError, VideoError
 from vqa.extract.items import Span, find_items
 from vqa.extract.looking import Block, DecodedInput, DecodedVideo, look_at, wanted_frames
+from vqa.extract.reading import describe_reading
 from vqa.extract.spec import Candidate
 from vqa.extract.video import (
     DEFAULT_MAX_PIXELS,
@@ -132,15 +133,21 @@ def decode_video(
         items = [find_items(times, end, candidate, spans) for candidate in candidates]
         union = wanted_frames(items)
         frames = decode_frames(path, timeline, union, threads=threads, max_pixels=max_pixels, passage=passage)
-        return *look_at(frames, candidates, items, measures, buffer), len(union)
+        try:
+            return *look_at(frames, candidates, items, measures, buffer), len(union)
+        except VideoError as error:
+            error.reading = describe_reading(timeline, passage.colour)
+            raise
 
     try:
         blocks, inputs, looked = look(timeline)
     except FalseTimelineError:
-        passage.timeline = read_timeline(path, max_pixels=max_pixels, max_seconds=max_seconds, decoded=True)
-        blocks, inputs, looked = look(passage.timeline)
+        timeline = read_timeline(path, max_pixels=max_pixels, max_seconds=max_seconds, decoded=True)
+        passage.timeline = timeline
+        blocks, inputs, looked = look(timeline)
     _require_untouched(path, stamp, key)
-    return DecodedVideo(blocks, inputs, looked, time.perf_counter() - started)
+    reading = describe_reading(timeline, passage.colour)
+    return DecodedVideo(blocks, inputs, looked, time.perf_counter() - started, reading)
 
 
 def look_at_frames(

@@ -27,7 +27,7 @@ from vqa.extract.decoding import Frames
 from vqa.extract.jobs import ENDLESS, Demand, Job, JobFeed, Sink
 from vqa.extract.launching import Launcher, make_launcher
 from vqa.extract.looker import FrameLooker
-from vqa.extract.looking import DecodedInput, DecodedVideo
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.model import Model
 from vqa.extract.options import EngineOptions, Share, share_out, useful_slots, worker_limits
 from vqa.extract.running import Result, Runner, Work
@@ -204,7 +204,7 @@ class _Engine:
 
     def _take(self, event: _Event) -> None:
         if isinstance(event, Result):
-            self._store(event.work.job, event.model, event.work.input_of(event.model), event.values, event.seconds)
+            self._store(event.work, event.model, event.values, event.seconds)
         elif isinstance(event, _Idle):
             if event.error is not None:
                 raise event.error
@@ -219,7 +219,7 @@ class _Engine:
         if isinstance(outcome, BrokenProcessPool) and event.tries < _TRIES:
             self._recover(event)
         elif isinstance(outcome, DecodedVideo):
-            self._sink.decoded(event.job, outcome.frames, outcome.seconds)
+            self._sink.decoded(event.job, outcome)
             work = Work(event.job, event.slot, outcome)
             if self._store_native(work):
                 self._ready.append(work)
@@ -245,19 +245,25 @@ class _Engine:
         """Store what was measured while decoding; return whether networks are still to see the video."""
         for model, entry in zip(work.job.models, work.decoded.inputs, strict=True):
             if entry.error:
-                self._sink.fail(work.job, model, "features", VideoError(entry.error))
+                self._fail(work, model, VideoError(entry.error))
             elif entry.values is not None:
-                self._store(work.job, model, entry, entry.values, entry.seconds)
+                self._store(work, model, entry.values, entry.seconds)
         return any(entry.block >= 0 for entry in work.decoded.inputs)
 
-    def _store(self, job: Job, model: int, entry: DecodedInput, values: NDArray[np.float32], seconds: float) -> None:
+    def _store(self, work: Work, model: int, values: NDArray[np.float32], seconds: float) -> None:
+        entry = work.input_of(model)
         try:
             with np.errstate(over="ignore"):  # what is too large for float16 becomes infinite, and is refused below
                 features = VideoFeatures(values.astype(np.float16), entry.pts_seconds, entry.parts)
         except VideoError as error:
-            self._sink.fail(job, model, "features", error)
+            self._fail(work, model, error)
         else:
-            self._sink.store_features(job, model, features, seconds)
+            self._sink.store_features(work.job, model, features, seconds)
+
+    def _fail(self, work: Work, model: int, error: VideoError) -> None:
+        """Say that one model has no features of a video that could be decoded."""
+        error.reading = work.decoded.reading
+        self._sink.fail(work.job, model, "features", error)
 
     def _start_rounds(self) -> None:
         """Give every idle device its part of the videos that are ready."""

@@ -11,6 +11,7 @@ from typing import Protocol
 from vqa.errors import VideoError
 from vqa.extract.decoding import Frames, Stamp
 from vqa.extract.items import Span
+from vqa.extract.looking import DecodedVideo
 from vqa.records import VideoFeatures
 from vqa.urls import Place
 
@@ -108,11 +109,11 @@ class JobFeed:
 class Sink(Protocol):
     """Where results go; called from the thread that runs the engine, one call at a time."""
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
-        """A video was decoded, for all models that need it; so many of its frames are looked at."""
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
+        """A video was decoded, for all models that need it."""
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
         """One (video, candidate) pair is done; `seconds` is its share of the model's time."""
 
     def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
-        """A pair failed, or the whole video where `model` is None."""
+        """A pair failed, or the whole video where `model` is None; the error says how it was read, where known."""

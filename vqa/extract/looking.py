@@ -15,6 +15,7 @@ from vqa.errors import VideoError
 from vqa.extract.items import Items
 from vqa.extract.spec import Candidate, NativeInput
 from vqa.extract.views import render, view_of
+from vqa.records import Reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,8 @@ class DecodedVideo:
     frames: int
     """Distinct frames that were decoded and looked at."""
     seconds: float
+    reading: Reading | None = None
+    """How the file was read; None for frames that a caller gave."""
 
 
 Indexed = Iterable[tuple[int, NDArray[np.uint8]]]

@@ -7,22 +7,8 @@ import re
 from dataclasses import asdict, dataclass, replace
 
 from vqa.errors import UnknownModelError
+from vqa.extract.rules import DECODING_RULES, NATIVE, SAMPLING_RULES, DecodingRules
 from vqa.records import WEIGHT_FILE_SUFFIXES, CandidateRecord, fingerprint_of
-
-NUMBERS_VERSION = 1
-"""Raised by hand when a change of our code changes features."""
-
-DECODING_RULES = {
-    "sampling": "frames shown at the centres of equal parts of the duration, by presentation time",
-    "matrix": "from the stream's tag; untagged: BT.709 from 720 lines on, else BT.601",
-    "range": "limited unless tagged full",
-    "depth": "reduced to 8 bits with rounding",
-    "transfer": "PQ and HLG refused",
-    "rotation": "display matrix applied",
-    "interlaced": "fields woven as they are stored",
-    "start": "from the first key frame; leading pictures that refer to what came before are left out",
-}
-"""How video files become frames; recorded with the features, and part of every fingerprint."""
 
 DEFAULT_VIEW = "resize"
 VIEWS = (DEFAULT_VIEW, "crop", "fragments")
@@ -137,7 +123,6 @@ class Candidate:
     weights_id: str
     precision: str
     """`float32` or `bfloat16`."""
-    version: int = NUMBERS_VERSION
     generation: int = 0
     """Counts how often its numbers changed for a reason that no other field tells, such as another library version."""
 
@@ -150,8 +135,20 @@ class Candidate:
         return self.input.clip_frames if isinstance(self.input, InputSpec) else 0
 
     @property
+    def rules(self) -> DecodingRules:
+        """How files become its kind of input."""
+        return DECODING_RULES[NATIVE if isinstance(self.input, NativeInput) else self.spec.view]
+
+    @property
+    def sampling(self) -> str:
+        """What it looks at: `frames`, spread over the video, dense `clips`, or `runs` of consecutive frames."""
+        if isinstance(self.input, NativeInput) and self.input.run > 1:
+            return "runs"
+        return "clips" if self.spec.clips else "frames"
+
+    @property
     def details(self) -> str:
-        """All fields that decide numbers as canonical JSON.
+        """All that decides numbers as canonical JSON: its fields, and the decoding rules that apply to it.
 
         A video network's do not depend on the spec's frame count, and on its frame rate only in dense clips. The first
         generation, 0, is left out.
@@ -161,7 +158,9 @@ class Candidate:
             values["input"].pop("clip_fps", None)
         if not self.generation:
             del values["generation"]
-        values |= {"model": str(self.spec), "decoding": DECODING_RULES}
+        rules = self.rules
+        values |= {"model": str(self.spec), "version": rules.version}
+        values["decoding"] = {**rules.texts, "sampling": SAMPLING_RULES[self.sampling]}
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     @property

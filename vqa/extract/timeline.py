@@ -13,6 +13,8 @@ from vqa.extract.streams import StreamChoice
 from vqa.extract.tags import StreamTags
 
 DEFAULT_MAX_SECONDS = 6 * 3600.0
+PACKETS = "packets"
+"""Where times come from, as a rule."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Timeline:
     """What is said of the colour and the cropping of all its frames."""
     places: NDArray[np.intp] | None = None
     """Which of the decoder's frames these are, ascending, shape (N,); None where frames are known by their times."""
-    source: str = "packets"
+    source: str = PACKETS
     """Where the times come from, in a few words."""
     dropped: int = 0
     """Pictures that are not shown, since what they refer to is not there."""

@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.errors import VideoError
+from vqa.extract.colour import FrameColour, frame_colour
 from vqa.extract.container import DEFAULT_MAX_PIXELS, Opened, check_size, opened
 from vqa.extract.decoded_timeline import decode_timeline
 from vqa.extract.packet_times import PacketTimes
 from vqa.extract.packets import decode_packets, read_packets
 from vqa.extract.pixels import to_pixels
+from vqa.extract.tags import StreamTags
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline
 
 if TYPE_CHECKING:
@@ -54,10 +56,18 @@ class Passage:
 
     timeline: Timeline | None = None
     """Of the decoded frames, where that of the packets was found to be false."""
+    colour: FrameColour | None = None
+    """By what its first frame was converted, of those that were decoded."""
     _frames: Iterator[tuple[int, av.VideoFrame]] | None = None
     """Those to come, with their indices."""
     _reached: int = -1
     """The index of the last frame that is gone."""
+
+    def note_colour(self, frame: av.VideoFrame, tags: StreamTags) -> None:
+        """Note by what a frame is converted, if it is the first; one that can't be is told where it is converted."""
+        if self.colour is None:
+            with contextlib.suppress(VideoError):
+                self.colour = frame_colour(frame, tags)
 
     def take(self, index: int) -> Iterator[tuple[int, av.VideoFrame]] | None:
         """Return the frames to come, if one is still among them; the passage is empty then."""
@@ -123,14 +133,16 @@ def decode_frames(
         FalseTimelineError: wanted frames don't come at their times: these are false, or the file is damaged.
         VideoError: a wanted frame is damaged or too large, or its colour is PQ or HLG.
     """
-    left = [int(index) for index in wanted]
+    left, passage = [int(index) for index in wanted], passage or Passage()
     with contextlib.suppress(_LostError):
         for index, frame in _jumping(opened(path, max_pixels, threads, timeline.choice.index), timeline, left):
+            passage.note_colour(frame, timeline.tags)
             yield index, to_pixels(frame, max_pixels, timeline.tags)
             left = left[1:]
     if left:
         source = opened(path, max_pixels, threads, timeline.choice.index)
-        for index, frame in _sequential(source, timeline, left, len(wanted), passage or Passage()):
+        for index, frame in _sequential(source, timeline, left, len(wanted), passage):
+            passage.note_colour(frame, timeline.tags)
             yield index, to_pixels(frame, max_pixels, timeline.tags)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from vqa.cache.store import time_average
 from vqa.errors import VideoError, VqaError
 from vqa.pipeline.gathering import Gathered, LoadedBundle, Wanted, gather
 from vqa.pipeline.sources import Source
-from vqa.records import VideoFeatures
+from vqa.records import Reading, VideoFeatures
 from vqa.report.notebook import table_html
 from vqa.train.bundle import Bundle
 
@@ -63,6 +63,8 @@ class Explanation:
     """Those that moved it most first; with the baseline they add up to the score."""
     moments: tuple[MomentShare, ...]
     """In the order of time."""
+    reading: Reading | None = None
+    """How the file was read; None where nothing was decoded."""
 
     def _repr_html_(self) -> str:
         rows = [("a video of which nothing is known", f"{self.baseline:.2f}")]
@@ -78,18 +80,17 @@ def explain_video(loaded: LoadedBundle, source: Source) -> Explanation:
     held = {place: None if cache is None else cache.features(key, place) for place in loaded.places}
     features = {place: found for place, found in held.items() if found is not None}
     lacking = tuple(place for place in loaded.places if place not in features)
-    reasons: list[str] = []
-
-    def take(_: str, gathered: Gathered[VideoFeatures]) -> None:
-        reasons.append(gathered.reason)
-        features.update(gathered.values)
+    computed: list[Gathered[VideoFeatures]] = []
 
     if lacking:
-        gather(loaded, [Wanted(source.name, source.content, lacking, key, source.stamp)], lambda one: one, take)
-    if any(reasons):
-        raise VideoError(f"{source.name}: {reasons[0]}")
+        wanted = Wanted(source.name, source.content, lacking, key, source.stamp)
+        gather(loaded, [wanted], lambda one: one, lambda _, one: computed.append(one))
+    if any(one.reason for one in computed):
+        raise VideoError(f"{source.name}: {computed[0].reason}")
+    features |= {place: found for one in computed for place, found in one.values.items()}
     named = {loaded.bundle.names[place]: features[place] for place in loaded.places}
-    return explain_score(loaded.bundle, named, source.name, loaded.scale)
+    explained = explain_score(loaded.bundle, named, source.name, loaded.scale)
+    return replace(explained, reading=computed[0].reading if computed else None)
 
 
 def explain_score(

@@ -19,6 +19,7 @@ from vqa.pipeline.candidates import CandidateLoader
 from vqa.pipeline.cluster.connecting import RayOptions
 from vqa.pipeline.cluster.extracting import Task, extract_on_cluster
 from vqa.pipeline.effort import engine_options
+from vqa.pipeline.features import other_rules
 from vqa.pipeline.generations import settle_generations
 from vqa.pipeline.opening import open_dataset, require_videos
 from vqa.pipeline.outcome import CandidateWork, Outcome
@@ -64,6 +65,9 @@ class ExtractionReport:
     """Candidates that could not be loaded, with the reason."""
     missing: tuple[str, ...]
     """Labelled videos that have no file."""
+    outdated: int = 0
+    """Candidates in the cache with features of other decoding rules than this version's, which no command uses."""
+    outdated_megabytes: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -144,7 +148,9 @@ def _extract_here(
 
 
 def _report(outcome: Outcome, cache_dir: Place, missing: tuple[str, ...]) -> ExtractionReport:
-    sizes = {stored.record.fingerprint: stored.bytes for stored in FeatureStore(cache_dir).candidates()}
+    held = FeatureStore(cache_dir).candidates()
+    sizes = {stored.record.fingerprint: stored.bytes for stored in held}
+    outdated = [stored.bytes for stored in held if other_rules(stored)]
     return ExtractionReport(
         videos=outcome.videos,
         decoded=outcome.decoded,
@@ -164,4 +170,6 @@ def _report(outcome: Outcome, cache_dir: Place, missing: tuple[str, ...]) -> Ext
         failures=outcome.failures,
         unavailable=outcome.unavailable,
         missing=missing,
+        outdated=len(outdated),
+        outdated_megabytes=sum(outdated) / 1e6,
     )

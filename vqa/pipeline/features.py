@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.dataset import VideoRow
 from vqa.errors import CacheMissError
+from vqa.extract.rules import tell_other_rules
 from vqa.records import IMPORTED, Failure, FeatureTable, is_imported
 from vqa.workspace import Workspace
 
@@ -62,16 +64,19 @@ class _Candidates:
 def current_candidates(store: FeatureStore, workspace: Workspace) -> tuple[StoredCandidate, ...]:
     """Return the cached candidates that fit the workspace's frame count or are imported, one for each name.
 
+    Those of other decoding rules than this version's are left aside: in one table two rules would be two kinds of
+    numbers.
+
     Where the cache holds a name several times, the highest generation counts, even if it has fewer videos: mixing it
     with older ones would mix numbers, and what misses it names what to extract. Among equal generations (in another
     precision, say) the one with most videos counts.
     """
-    best: dict[str, StoredCandidate] = {}
-    for stored in store.candidates():
-        name = stored.record.name
-        fits = is_imported(name) or _fits(stored, workspace.extract.frames)
-        if fits and (name not in best or _standing(stored) > _standing(best[name])):
-            best[name] = stored
+    best = _best_of_each(store, workspace)
+    if not best and (outdated := outdated_models(store, workspace)):
+        raise CacheMissError(
+            f"{workspace.cache_dir}: its features of {len(outdated)} model(s) are of "
+            f"{next(iter(outdated.values()))}; run {filling_command(list(outdated))}"
+        )
     if not best:
         command = "`vqa extract --models all`" if workspace.dataset.videos else filling_command([f"{IMPORTED}:"])
         raise CacheMissError(f"{workspace.cache_dir} holds no features yet; run {command}")
@@ -79,12 +84,41 @@ def current_candidates(store: FeatureStore, workspace: Workspace) -> tuple[Store
     return tuple(best.values())
 
 
+def _best_of_each(store: FeatureStore, workspace: Workspace) -> dict[str, StoredCandidate]:
+    best: dict[str, StoredCandidate] = {}
+    for stored in _fitting(store, workspace):
+        name = stored.record.name
+        if not other_rules(stored) and (name not in best or _standing(stored) > _standing(best[name])):
+            best[name] = stored
+    return best
+
+
+def outdated_models(store: FeatureStore, workspace: Workspace) -> dict[str, str]:
+    """Return the models of which the cache holds features of other decoding rules alone, each with these rules."""
+    best = _best_of_each(store, workspace)
+    fitting = [stored for stored in _fitting(store, workspace) if stored.record.name not in best]
+    return {stored.record.name: other_rules(stored) for stored in fitting}
+
+
+def other_rules(stored: StoredCandidate) -> str:
+    """Say by which decoding rules features were made and which this version has; empty where these are the same."""
+    return tell_other_rules(json.loads(stored.record.details))
+
+
+def _fitting(store: FeatureStore, workspace: Workspace) -> list[StoredCandidate]:
+    """Return what the cache holds in the workspace's frame count, or imported."""
+    held, frames = store.candidates(), workspace.extract.frames
+    return [stored for stored in held if is_imported(stored.record.name) or _fits(stored, frames)]
+
+
 def _tell_left_aside(store: FeatureStore, used: Mapping[str, StoredCandidate], workspace: Workspace) -> None:
     """Tell which candidates of the cache are used, and why others are not."""
     for stored in store.candidates():
         name, chosen = stored.record.name, used.get(stored.record.name)
         told = f"{name} ({stored.record.fingerprint}, {stored.videos} videos)"
-        if chosen is None:
+        if told_rules := other_rules(stored):
+            _log.info("%s: left aside, its features are of %s", told, told_rules)
+        elif chosen is None:
             _log.info("%s: left aside, vqa.toml asks for %d frames", told, workspace.extract.frames)
         elif chosen.record.fingerprint != stored.record.fingerprint:
             _log.info("%s: left aside for %s, newer or of more videos", told, chosen.record.fingerprint)

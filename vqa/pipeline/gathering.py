@@ -15,10 +15,11 @@ from vqa.extract.decoding import Frames, Stamp
 from vqa.extract.engine import run_jobs
 from vqa.extract.items import Span
 from vqa.extract.jobs import Job
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.options import EngineOptions
 from vqa.pipeline.backbones import Backbones
 from vqa.pipeline.reuse import FeatureCache
-from vqa.records import VideoFeatures
+from vqa.records import Reading, VideoFeatures
 from vqa.train.bundle import Bundle
 from vqa.train.fitted import Predictions
 from vqa.urls import Place
@@ -82,6 +83,8 @@ class Gathered(Generic[T]):
     """Of decoding and of the networks."""
     reason: str = ""
     """Why a backbone has no features; empty where all have."""
+    reading: Reading | None = None
+    """How the file was read, as far as it was."""
 
 
 class _Collector(Generic[T]):
@@ -97,9 +100,11 @@ class _Collector(Generic[T]):
         self._places, self._reduce, self._done, self._cache = places, reduce, done, cache
         self._open: dict[str, tuple[Gathered[T], set[int]]] = {}
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
-        """Note that a video was decoded."""
-        self._find(job)[0].seconds += seconds
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
+        """Note that a video was decoded, and how."""
+        gathered = self._find(job)[0]
+        gathered.seconds += video.seconds
+        gathered.reading = video.reading
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
         """Take what one backbone says."""
@@ -113,7 +118,8 @@ class _Collector(Generic[T]):
 
     def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
         """Note why there are no features."""
-        self._find(job)[0].reason = str(error)
+        gathered = self._find(job)[0]
+        gathered.reason, gathered.reading = str(error), error.reading or gathered.reading
         self._finish(job, set(job.models) if model is None else {model})
 
     def _find(self, job: Job) -> tuple[Gathered[T], set[int]]:

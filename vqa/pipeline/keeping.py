@@ -13,6 +13,7 @@ from vqa.cache.segment import Segment
 from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.cache.verifying import Verification, verify_cache
 from vqa.extract.probe import probes_agree
+from vqa.pipeline.features import other_rules
 from vqa.pipeline.progress import SILENT, Progress
 from vqa.pipeline.provenance import named_candidates
 from vqa.urls import Place
@@ -65,12 +66,13 @@ def compact_features(folder: Path, *, progress: Progress = SILENT) -> Compaction
     return compact_cache(open_workspace(folder).cache_dir, step=_told(progress, "compacting"))
 
 
-def drop_features(models: Sequence[str], *, folder: Path) -> DropReport:
+def drop_features(models: Sequence[str], *, folder: Path, old_rules: bool = False) -> DropReport:
     """Remove candidates from a workspace's cache for good: their features, and their failures in the ledger.
 
     Args:
         models: Their names, globs, or fingerprints; of a name all that the cache holds.
         folder: The workspace.
+        old_rules: Of these, or of all where none are named, those of other decoding rules than this version's.
 
     Raises:
         CacheMissError: the cache holds no such candidate; nothing was removed.
@@ -78,6 +80,8 @@ def drop_features(models: Sequence[str], *, folder: Path) -> DropReport:
     """
     root = open_workspace(folder).cache_dir
     dropped = named_candidates(FeatureStore(root).candidates(), models)
+    if old_rules:
+        dropped = tuple(stored for stored in dropped if other_rules(stored))
     ledger, failures = Ledger(root), 0
     for stored in dropped:
         drop_candidate(root, stored.record.fingerprint)

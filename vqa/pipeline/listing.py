@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +15,7 @@ from vqa.cache.store import FeatureStore, StoredCandidate
 from vqa.errors import CacheMissError
 from vqa.extract.backends import find_backend
 from vqa.extract.pools import PoolRow, expand_models, find_row, pool_rows
-from vqa.pipeline.features import current_candidates
+from vqa.pipeline.features import current_candidates, other_rules
 from vqa.pipeline.provenance import named_candidates
 from vqa.records import EVERY_CANDIDATE, IMPORTED, Failure, is_imported
 from vqa.urls import Place
@@ -99,6 +99,8 @@ class CacheReport:
     failures: tuple[Failure, ...]
     damaged: tuple[DamagedLines, ...]
     """Of the ledger and of the memory of keys."""
+    outdated: Mapping[str, str]
+    """By fingerprint, candidates of other decoding rules than this version's, each with both; no command uses them."""
 
 
 def describe_cache(folder: Path, models: Sequence[str] = ()) -> CacheReport:
@@ -122,4 +124,6 @@ def describe_cache(folder: Path, models: Sequence[str] = ()) -> CacheReport:
         failures = tuple(failure for failure in failures if failure.fingerprint in shown)
     in_order = sorted(candidates, key=lambda stored: (stored.record.name, stored.record.generation))
     damaged = KeyMemo(workspace.cache_dir).damaged() + ledger.damaged()
-    return CacheReport(workspace.cache_dir, in_order, failures, damaged)
+    told = {stored.record.fingerprint: other_rules(stored) for stored in in_order}
+    outdated = {fingerprint: rules for fingerprint, rules in told.items() if rules}
+    return CacheReport(workspace.cache_dir, in_order, failures, damaged, outdated)

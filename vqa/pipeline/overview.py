@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vqa.cache.store import FeatureStore, StoredCandidate
+from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.dataset import Dataset
 from vqa.errors import MALFORMED, BundleError, CacheMissError, VqaError, WorkspaceError
 from vqa.pipeline.datahash import rows_sha256
 from vqa.pipeline.documents import EVALUATION_FILE, read_evaluation
-from vqa.pipeline.features import REPAIRING, CachedRows, current_candidates, look_up
+from vqa.pipeline.features import REPAIRING, CachedRows, current_candidates, look_up, outdated_models
 from vqa.pipeline.opening import open_dataset
 from vqa.pipeline.selected import StoredSelection, find_stored, read_stored_selection
 from vqa.records import is_imported
@@ -173,6 +173,9 @@ def _next_steps(state: _State) -> tuple[NextStep, ...]:
 def _features_step(state: _State) -> NextStep | None:
     """Return how to get the features that are missing."""
     if not state.candidates:
+        if outdated := outdated_models(state.store, state.workspace):
+            why = f"cached features are of {next(iter(outdated.values()))}"
+            return NextStep(filling_command(list(outdated)).strip("`"), why)
         if state.workspace.dataset.videos:
             return NextStep("vqa extract --models all", "no features are cached yet")
         return NextStep("vqa cache import FILE --as NAME", "no features are cached yet, and there are no videos")
@@ -199,7 +202,7 @@ def _selection_step(state: _State) -> NextStep | None:
     try:
         find_stored(state.store, selection.chosen)
     except VqaError:
-        return NextStep("vqa select", "a selected model is no longer in the cache, or has a new generation")
+        return NextStep("vqa select", "a selected model is no longer in the cache, or has newer features")
     added = names - {row.name for row in selection.rows} - selection.left_out
     if added:
         return NextStep("vqa select", f"{len(added)} cached models were never ranked")

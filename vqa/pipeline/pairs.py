@@ -9,6 +9,8 @@ from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore
 from vqa.extract.decoding import Stamp, read_stamp
+from vqa.extract.rules import rules_versions
+from vqa.records import EVERY_CANDIDATE, Failure
 from vqa.urls import Place
 
 
@@ -63,5 +65,12 @@ class PairFinder:
 
     def is_due(self, key: str, fingerprint: str) -> bool:
         """Return whether a pair that the cache lacks is to be tried: it did not fail, or such are tried again."""
-        failed = self.ledger.failed(key, fingerprint)
-        return self._retry_failed or failed is None or not failed.stands
+        return self._retry_failed or standing_failure(self.ledger, key, fingerprint) is None
+
+
+def standing_failure(ledger: Ledger, key: str, fingerprint: str) -> Failure | None:
+    """Return why a pair is not tried again; None where that may pass: other decoding rules, a kill from outside."""
+    failure = ledger.failed(key, fingerprint)
+    if failure is not None and failure.fingerprint == EVERY_CANDIDATE and failure.rules != rules_versions():
+        return None
+    return failure if failure is None or failure.stands else None

@@ -20,6 +20,7 @@ from vqa.dataset import VideoRow
 from vqa.errors import CacheMissError, VideoError
 from vqa.extract.backends import suggest
 from vqa.files import without_video_suffix
+from vqa.pipeline.features import other_rules
 from vqa.pipeline.opening import open_dataset
 from vqa.records import EVERY_CANDIDATE, Failure
 from vqa.urls import Place, place_of
@@ -53,6 +54,10 @@ class FeatureOrigin:
     """How frames became the network's input."""
     decoding: Mapping[str, str]
     """By which rules the file became frames."""
+    decoding_version: int | None
+    """Of these rules; None for imported features."""
+    outdated: str
+    """By which decoding rules they were made and which this version has; empty where these are the same."""
     versions: Mapping[str, str]
     """Of each library that took part."""
     created: str
@@ -211,6 +216,8 @@ def _origin(video: str, key: str, memo: KeyMemo, store: FeatureStore, stored: St
         spec=record.mapping("spec"),
         input=record.mapping("input"),
         decoding={name: str(rule) for name, rule in record.mapping("decoding").items()},
+        decoding_version=version if type(version := record.detail("version")) is int else None,
+        outdated=other_rules(stored),
         versions=provenance.versions,
         created=utc_time(int(segment.created_ns[position])),
         segment=segment.path,

@@ -13,7 +13,7 @@ from vqa.errors import SelectionError
 from vqa.extract.pools import find_row
 from vqa.pipeline.datahash import rows_sha256
 from vqa.pipeline.documents import write_document
-from vqa.pipeline.features import CachedRows, current_candidates, look_up, read_table, run_on_all
+from vqa.pipeline.features import CachedRows, current_candidates, look_up, outdated_models, read_table, run_on_all
 from vqa.pipeline.opening import count_ignored_contents, open_dataset
 from vqa.pipeline.selected import SELECTION_SCHEMA, SelectionRow
 from vqa.records import Failure, FeatureTable, Ranked, Ranking
@@ -180,6 +180,10 @@ def _training_rows(workspace: Workspace) -> _TrainingRows:
     found = look_up(workspace, store, rows, candidates)
     whole = {stored.record.name: stored for stored in run_on_all(found, candidates)}
     left_out = {
+        name: f"its features are of {rules}; run {filling_command([name])}"
+        for name, rules in outdated_models(store, workspace).items()
+    }
+    left_out |= {
         name: f"not run on {len(ids)} of {len(rows)} videos; run {filling_command([name])}"
         for name, ids in found.lacking.items()
         if ids

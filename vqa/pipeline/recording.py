@@ -11,6 +11,7 @@ from vqa.dataset import VideoRow
 from vqa.errors import VideoError
 from vqa.extract.decoding import Stamp
 from vqa.extract.jobs import Job, Sink
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.model import Model
 from vqa.extract.spec import Candidate
 from vqa.extract.worker_server import start_worker_server
@@ -29,9 +30,9 @@ class _Paced:
     def __init__(self, sink: Sink, pace: Pace) -> None:
         self._sink, self._pace = sink, pace
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
-        self._sink.decoded(job, frames, seconds)
-        self._pace.decoded(frames)
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
+        self._sink.decoded(job, video)
+        self._pace.decoded(video.frames)
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
         self._sink.store_features(job, model, features, seconds)

@@ -8,7 +8,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -20,6 +20,7 @@ from vqa.escaping import csv_text, for_terminal, from_csv
 from vqa.extract.decoding import Stamp, read_stamp
 from vqa.files import make_folders, require_regular, write_text
 from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore
+from vqa.records import Reading
 from vqa.urls import place_of
 
 FORMATS = ("csv", "json", "jsonl")
@@ -49,6 +50,10 @@ class ScoreRow:
     """When the video's file was changed last, in nanoseconds since 1970."""
     changed_ns: int | None = None
     """When the file or its names were changed last (ctime), which nobody can set back."""
+    note: str = ""
+    """What should be known of how the file was read."""
+    reading: Reading | None = None
+    """How it was read; not in CSV."""
 
     def is_of(self, stamp: Stamp | None) -> bool:
         """Return whether a file that has such a stamp now is the one that was scored; None where it can't be read."""
@@ -62,22 +67,17 @@ class ScoreRow:
         return VideoScore(**own, scale=(self.scale_worst, self.scale_best))
 
 
-COLUMNS = tuple(field.name for field in fields(ScoreRow))
-_TEXT = ("video", "reason", "bundle")
-_OLD_COLUMNS = COLUMNS[:-1]
-"""Without the last one: such rows are in doubt, and scored again."""
+COLUMNS = tuple(field.name for field in fields(ScoreRow) if field.name != "reading")
+_OLDER_COLUMNS = tuple(field.name for field in fields(ScoreRow) if field.default is MISSING)
+"""Those of files that were begun before there were the others: such rows are in doubt, and scored again."""
+_TEXT = ("video", "reason", "bundle", "note")
 _WHOLE = ("cached", "size", "modified_ns", "changed_ns")
 
 
 def make_row(score: VideoScore, bundle: BundleInfo) -> ScoreRow:
     """Return a score as a row of a file."""
     own = {field.name: getattr(score, field.name) for field in fields(VideoScore) if field.name != "scale"}
-    return ScoreRow(
-        **own,
-        scale_worst=score.scale[0],
-        scale_best=score.scale[1],
-        bundle=bundle.sha256,
-    )
+    return ScoreRow(**own, scale_worst=score.scale[0], scale_best=score.scale[1], bundle=bundle.sha256)
 
 
 def _stamp(video: str) -> Stamp | None:
@@ -95,16 +95,12 @@ def header_line(kind: str) -> str:
 def row_line(row: ScoreRow, kind: str) -> str:
     """Return one row, CSV or JSON Lines, with the end of its line; numbers are exact."""
     values = asdict(row)
-    return csv_text([values.values()]) if kind == "csv" else json.dumps(values) + "\n"
+    return csv_text([[values[name] for name in COLUMNS]]) if kind == "csv" else json.dumps(values) + "\n"
 
 
 def json_document(rows: Sequence[ScoreRow], bundle: BundleInfo, versions: Mapping[str, str]) -> str:
     """Return scores as one JSON document, with what the bundle says of itself and the versions installed here."""
-    document = {
-        "bundle": asdict(bundle),
-        "versions": dict(versions),
-        "scores": [asdict(row) for row in rows],
-    }
+    document = {"bundle": asdict(bundle), "versions": dict(versions), "scores": [asdict(row) for row in rows]}
     return json.dumps(document, indent=2) + "\n"
 
 
@@ -260,7 +256,7 @@ def _parse_csv(text: str) -> list[ScoreRow]:
         return []
     table = csv.reader(io.StringIO(whole), strict=True)
     columns = tuple(next(table))
-    if columns not in (COLUMNS, _OLD_COLUMNS):
+    if columns not in (COLUMNS, _OLDER_COLUMNS):
         raise ValueError("other columns")
     return [_make_row(dict(zip(columns, map(_cell, columns, cells), strict=True))) for cells in table]
 
@@ -283,14 +279,22 @@ def _parse_document(text: str) -> list[ScoreRow]:
 
 
 def _make_row(values: dict[str, Any]) -> ScoreRow:
-    """Check one row's values: text, whole numbers, numbers."""
-    row = ScoreRow(**values)
-    for name, value in asdict(row).items():
+    """Check one row's values: text, whole numbers, numbers, and how the file was read."""
+    reading = values.get("reading")
+    row = ScoreRow(**values | {"reading": None if reading is None else _make_reading(reading)})
+    for name in COLUMNS:
+        value = getattr(row, name)
         kinds = str if name in _TEXT else int if name in _WHOLE else (int, float)
         may_lack = name not in (*_TEXT, "cached", "scale_worst", "scale_best")
         if not (isinstance(value, kinds) and not isinstance(value, bool)) and not (value is None and may_lack):
             raise ValueError(f"{name} is of another form")
     return row
+
+
+def _make_reading(values: dict[str, Any]) -> Reading:
+    if any(type(values[field.name]).__name__ != field.type for field in fields(Reading)):
+        raise ValueError("how it was read is of another form")
+    return Reading(**values)
 
 
 _PARSERS = {"csv": _parse_csv, "json": _parse_document, "jsonl": _parse_lines}

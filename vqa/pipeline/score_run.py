@@ -16,6 +16,7 @@ from vqa.pipeline.gathering import Gathered, LoadedBundle, Wanted, gather
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.scores import VideoScore, percentile
 from vqa.pipeline.sources import Source, Video, name_of, open_source
+from vqa.records import Reading
 
 
 class ScoreRun:
@@ -65,7 +66,7 @@ class ScoreRun:
             try:
                 self._sources[number] = open_source(video, self._loaded.cache)
             except VideoError as error:
-                self._fail(number, str(error), None)
+                self._fail(number, str(error), None, None)
             self._progress.update("reading files", number + 1, len(self._given))
         if self._loaded.cache is not None:
             self._loaded.cache.remember_keys()
@@ -89,18 +90,18 @@ class ScoreRun:
             for number in numbers[key]:
                 self._means[number] = dict(means)
                 if len(means) == len(self._loaded.places):
-                    self._score(number, cached=len(means), seconds=0.0)
+                    self._score(number, cached=len(means), seconds=0.0, reading=None)
 
     def _take(self, number: str, gathered: Gathered[NDArray[np.float32]]) -> None:
         place = int(number)
         if gathered.reason:
-            self._fail(place, gathered.reason, gathered.seconds)
+            self._fail(place, gathered.reason, gathered.seconds, gathered.reading)
             return
         cached = len(self._means[place])
         self._means[place] |= gathered.values
-        self._score(place, cached=cached, seconds=gathered.seconds)
+        self._score(place, cached=cached, seconds=gathered.seconds, reading=gathered.reading)
 
-    def _score(self, number: int, *, cached: int, seconds: float) -> None:
+    def _score(self, number: int, *, cached: int, seconds: float, reading: Reading | None) -> None:
         said = self._loaded.predict({place: mean[None] for place, mean in self._means[number].items()})
         self._means[number] = dict.fromkeys(self._means[number], np.empty(0, np.float32))  # no longer needed
         low, high = (None if np.isnan(end[0]) else float(end[0]) for end in (said.low, said.high))
@@ -117,10 +118,12 @@ class ScoreRun:
                 seconds=seconds,
                 cached=cached,
                 reason="",
+                reading=reading,
+                note="" if reading is None else reading.note,
             ),
         )
 
-    def _fail(self, number: int, reason: str, seconds: float | None) -> None:
+    def _fail(self, number: int, reason: str, seconds: float | None, reading: Reading | None) -> None:
         self._tell(
             number,
             VideoScore(
@@ -133,6 +136,8 @@ class ScoreRun:
                 seconds=seconds,
                 cached=0,
                 reason=reason,
+                reading=reading,
+                note="" if reading is None else reading.note,
             ),
         )
 

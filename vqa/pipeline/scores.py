@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqa.pipeline.trusting import TRAINING_MOS
+from vqa.records import Reading
 from vqa.report.notebook import table_html
 from vqa.train.bundle import Bundle
 
@@ -41,6 +42,15 @@ class VideoScore:
     """When the file was changed last, in nanoseconds since 1970."""
     changed_ns: int | None = None
     """When the file or its names were changed last (ctime), which nobody can set back; None where that is not known."""
+    reading: Reading | None = None
+    """How the file was read; None where nothing was decoded, as for features from a cache and for decoded frames."""
+    note: str = ""
+    """What of that a reader should know, in a few words; empty where all is as usual."""
+
+    @property
+    def status(self) -> str:
+        """Why there is no score, or `ok` with what should be known of how the file was read."""
+        return self.reason or (f"ok; {self.note}" if self.note else "ok")
 
     def _repr_html_(self) -> str:
         return scores_html((self,))
@@ -169,7 +179,7 @@ def scores_html(rows: Sequence[VideoScore]) -> str:
                 "-" if row.low is None or row.high is None else f"{row.low:.2f} to {row.high:.2f}",
                 _told(row.percentile, 0),
                 _told(row.seconds),
-                row.reason or "ok",
+                row.status,
             )
             for row in rows
         ],

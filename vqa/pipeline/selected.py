@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from vqa.cache.store import FeatureStore, StoredCandidate, filling_command
 from vqa.errors import MALFORMED, CacheMissError, WorkspaceError
 from vqa.pipeline.documents import read_document
+from vqa.pipeline.features import other_rules
 from vqa.workspace import Workspace
 
 SELECTION_SCHEMA = 3
@@ -93,13 +94,20 @@ def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[
     """Return the cache's candidates of a selection.
 
     Raises:
-        CacheMissError: one is no longer in the cache.
-        WorkspaceError: one has a new generation by now, or is called otherwise.
+        CacheMissError: one is no longer in the cache, or by other decoding rules alone.
+        WorkspaceError: one was selected on other features, has a new generation by now, or is called otherwise.
     """
-    stored = {candidate.record.fingerprint: candidate for candidate in store.candidates()}
-    gone = [row.name for row in chosen if row.fingerprint not in stored]
+    held = {candidate.record.fingerprint: candidate for candidate in store.candidates()}
+    stored = {fingerprint: candidate for fingerprint, candidate in held.items() if not other_rules(candidate)}
+    current = {candidate.record.name for candidate in stored.values()}
+    gone = [row.name for row in chosen if row.fingerprint not in held]
+    if lacking := [name for name in gone if name not in current]:
+        raise CacheMissError(f"{', '.join(lacking)}: selected, but not in the cache; run {filling_command(lacking)}")
     if gone:
-        raise CacheMissError(f"{', '.join(gone)}: selected, but not in the cache; run {filling_command(gone)}")
+        raise WorkspaceError(
+            f"{', '.join(gone)}: selected on other features than the cache has; run `vqa select` again"
+        )
+    _require_these_rules(chosen, held, current)
     other = [row.name for row in chosen if row.name != stored[row.fingerprint].record.name]
     if other:
         raise WorkspaceError(f"{', '.join(other)}: called otherwise in the cache; run `vqa select` again")
@@ -110,3 +118,17 @@ def find_stored(store: FeatureStore, chosen: tuple[SelectionRow, ...]) -> tuple[
     if older:
         raise WorkspaceError(f"{', '.join(older)}: selected before its new generation; run `vqa select` again")
     return tuple(stored[row.fingerprint] for row in chosen)
+
+
+def _require_these_rules(
+    chosen: tuple[SelectionRow, ...], held: Mapping[str, StoredCandidate], current: Collection[str]
+) -> None:
+    """Refuse a selection made on features of other decoding rules than this version's; `current` has these already."""
+    other = {row.name: rules for row in chosen if (rules := other_rules(held[row.fingerprint]))}
+    if not other:
+        return
+    lacking = [name for name in other if name not in current]
+    told = f"{', '.join(other)}: selected on features of {next(iter(other.values()))}"
+    if lacking:
+        raise CacheMissError(f"{told}; run {filling_command(lacking)}, and `vqa select` again")
+    raise WorkspaceError(f"{told}; run `vqa select` again")

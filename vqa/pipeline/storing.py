@@ -10,7 +10,9 @@ from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore, SegmentWriter
 from vqa.errors import VideoError
 from vqa.extract.jobs import Job
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.model import Model
+from vqa.extract.rules import rules_versions
 from vqa.extract.spec import Candidate
 from vqa.pipeline.opening import now_utc
 from vqa.pipeline.versions import library_versions
@@ -46,19 +48,20 @@ class FailureBook:
         self.ledger = ledger
         self._note = note
         self._taken: list[Failure] = []
-        self._said: set[tuple[str, str, str, str]] | None = None
+        self._said: set[tuple[str, ...]] | None = None
         """What the ledger says already."""
 
     def record(self, video: str, key: str, candidate: Candidate | None, stage: str, error: VideoError) -> Failure:
         """Write a failure, of every candidate where none is given, unless the ledger says just that already."""
         name = EVERY_CANDIDATE if candidate is None else str(candidate)
         fingerprint = EVERY_CANDIDATE if candidate is None else candidate.fingerprint
-        row = Failure(video, key, name, fingerprint, stage, str(error), now_utc())
+        reading = "" if error.reading is None else str(error.reading)
+        row = Failure(video, key, name, fingerprint, stage, str(error), now_utc(), reading, rules_versions())
         if self._said is None:
-            self._said = {(old.video, old.key, old.fingerprint, old.reason) for old in self.ledger.open_failures()}
-        if (row.video, row.key, row.fingerprint, row.reason) not in self._said:
+            self._said = {_said_by(old) for old in self.ledger.open_failures()}
+        if _said_by(row) not in self._said:
             self.ledger.add(row)
-            self._said.add((row.video, row.key, row.fingerprint, row.reason))
+            self._said.add(_said_by(row))
         self._note(f"{video}: {error}")
         self._taken.append(row)
         return row
@@ -67,6 +70,11 @@ class FailureBook:
         """Return the failures since this was last asked."""
         taken, self._taken = self._taken, []
         return taken
+
+
+def _said_by(failure: Failure) -> tuple[str, ...]:
+    """Return all that a failure says but for its time."""
+    return failure.video, failure.key, failure.fingerprint, failure.reason, failure.reading, failure.rules
 
 
 class PairSink:
@@ -111,7 +119,7 @@ class PairSink:
         for writer in self._writers:
             writer.close()
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
         """Note that a video was decoded."""
         self.decoded_videos += 1
 

@@ -56,6 +56,7 @@ def _summary(each: ScoreTimeline) -> dict[str, Any]:
         "window_seconds": each.window_seconds,
         "step_seconds": each.step_seconds,
         "scale": list(each.scale),
+        "reading": None if each.reading is None else asdict(each.reading),
         "mean": each.mean if math.isfinite(each.mean) else None,
         "worst": [asdict(moment) for moment in each.worst()],
         "windows": [dict(zip(COLUMNS[1:], row[1:], strict=True)) for row in _rows(each)],

@@ -16,7 +16,7 @@ from vqa.extract.items import Span, bytes_needed
 from vqa.pipeline.gathering import Gathered, LoadedBundle, Wanted, gather
 from vqa.pipeline.progress import Progress
 from vqa.pipeline.sources import Source
-from vqa.records import VideoFeatures
+from vqa.records import Reading, VideoFeatures
 from vqa.report.notebook import curve_html
 
 DEFAULT_WINDOW_SECONDS = 4.0
@@ -58,6 +58,8 @@ class ScoreTimeline:
     """Worst and best of the training labels' scale."""
     reasons: tuple[str, ...]
     """Why a window has no score, W of them; empty where it has one."""
+    reading: Reading | None = None
+    """How the file was read; None for decoded frames."""
 
     @property
     def complete(self) -> bool:
@@ -139,11 +141,13 @@ def score_windows(
         loaded, wanted = _in_passes(loaded, wanted)
     scores, low, high = (np.full(len(windows), np.nan) for _ in range(3))
     reasons = [""] * len(windows)
+    readings: list[Reading] = []
     finished = 0
 
     def take(start: str, gathered: Gathered[NDArray[np.float32]]) -> None:
         nonlocal finished
         finished += len(parts[start])
+        readings.extend([gathered.reading] if gathered.reading is not None else [])
         progress.update("scoring windows", finished, len(windows))
         rows = slice(int(start), int(start) + len(parts[start]))
         if gathered.reason:
@@ -166,6 +170,7 @@ def score_windows(
         high=high,
         scale=loaded.scale,
         reasons=tuple(reasons),
+        reading=readings[0] if readings else None,
     )
 
 

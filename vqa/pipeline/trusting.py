@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vqa.cache.store import StoredCandidate
 from vqa.errors import BundleError
 from vqa.extract.probe import probes_agree
-from vqa.extract.spec import PRECISIONS, ModelSpec
+from vqa.extract.rules import tell_other_rules
+from vqa.extract.spec import DEFAULT_VIEW, PRECISIONS, VIEWS, ModelSpec
 from vqa.records import is_imported
 from vqa.train.bundle import Bundle
 
@@ -26,7 +27,7 @@ _MOST_FRAMES = 1 << 16
 
 
 def check_told(bundle: Bundle) -> None:
-    """Refuse a bundle that does not say what scoring needs, or says it in another form.
+    """Refuse a bundle that does not say what scoring needs, says it in another form, or is of other decoding rules.
 
     Raises:
         BundleError: names what is amiss.
@@ -48,6 +49,12 @@ def check_told(bundle: Bundle) -> None:
         _require(hashes.dtype == np.uint64 and hashes.ndim == 1, TRAINING_ROWS)
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise BundleError(f"the bundle's header can't be used ({error}); train again") from error
+    for entry in (entry for entry in header["models"] if not is_imported(entry["name"])):
+        if told := tell_other_rules(entry["details"]):
+            raise BundleError(
+                f"the bundle was trained on features of {told}; bring it up to date with `vqa extract`, `vqa select` "
+                "and `vqa train`"
+            )
 
 
 def has_trained_probe(bundle: Bundle, name: str, stored: StoredCandidate) -> bool:
@@ -91,6 +98,7 @@ def _check_model(entry: Mapping[str, Any]) -> None:
         _require(type(value) is (int if name in numbers else str), name)
         _require(name not in numbers or 0 <= value <= numbers[name], name)
     _require(spec["backend"] and spec["name"], "spec")
+    _require(spec.get("view", DEFAULT_VIEW) in VIEWS, "view")
 
 
 def _require(holds: object, name: str) -> None:

@@ -82,6 +82,9 @@ def print_compaction(report: Compaction) -> None:
 
 def print_drop(report: DropReport) -> None:
     """Print what was removed."""
+    if not report.candidates:
+        say(f"{report.root}: nothing to remove, all features are of this version's decoding rules")
+        return
     rows = [
         (stored.record.name, stored.record.fingerprint, str(stored.videos), f"{stored.bytes / 1e6:.2f}")
         for stored in report.candidates

@@ -80,20 +80,33 @@ def print_cache(report: CacheReport) -> None:
             stored.weights_sha256[:12] or "-",
             stored.created,
             _missing_cells(stored),
+            "old" if stored.record.fingerprint in report.outdated else "-",
         )
         for stored in report.candidates
     ]
     columns = ("model", "generation", "fingerprint", "precision", "videos", "segments", "MB", "width")
     print_table(
         str(report.root),
-        (*columns, "weights", "since", "missing"),
+        (*columns, "weights", "since", "missing", "rules"),
         rows,
         right="generation videos segments MB width missing",
         spare=("weights", "since", "segments", "precision", "width"),
-        usual={"generation": "0", "missing": "-"},
+        usual={"generation": "0", "missing": "-", "rules": "-"},
     )
     files = dict.fromkeys(source.file for stored in report.candidates for source in stored.sources)
     if files:
         say(f"Imported from {', '.join(files)}; missing: cells without a value, which training fills")
+    _say_outdated(report)
     print_failures(report.failures)
     say_damaged(report.damaged)
+
+
+def _say_outdated(report: CacheReport) -> None:
+    """Say what is of older decoding rules, and what to do about it."""
+    old = [stored for stored in report.candidates if stored.record.fingerprint in report.outdated]
+    if old:
+        say(
+            f"rules old: features of {report.outdated[old[0].record.fingerprint]}; no command uses them "
+            f"({len(old)} model(s), {sum(stored.bytes for stored in old) / 1e6:.2f} MB)"
+        )
+        say("`vqa extract --models MODEL` computes them anew, `vqa cache drop --old-rules` removes the old ones")

@@ -17,8 +17,14 @@ def print_provenance(report: ProvenanceReport) -> None:
     for origin in report.origins:
         generation = f", generation {origin.generation}" if origin.generation else ""
         print_table(f"{origin.video} by {origin.model}{generation}", ("what", "is"), _lines(origin))
-    for rules in dict.fromkeys(tuple(origin.decoding.items()) for origin in report.origins if origin.decoding):
-        print_table("How the files became frames", ("what", "rule"), rules)
+    ways = dict.fromkeys(
+        (origin.decoding_version, tuple(origin.decoding.items())) for origin in report.origins if origin.decoding
+    )
+    for version, rules in ways:
+        numbered = "" if version is None else f": decoding rules {version}"
+        print_table(f"How the files became frames{numbered}", ("what", "rule"), rules)
+    for outdated in dict.fromkeys(origin.outdated for origin in report.origins if origin.outdated):
+        say(f"Some features are of {outdated}; no command uses them: `vqa extract` computes them anew")
     if not report.origins:
         say("No features of that are in the cache")
     print_failures(report.failures)

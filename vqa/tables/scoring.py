@@ -11,7 +11,7 @@ from vqa.terminal import print_table, say
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vqa.pipeline import BundleInfo, ExplanationReport, ScoreReport, TimelineReport
+    from vqa.pipeline import BundleInfo, Explanation, ExplanationReport, ScoreReport, ScoreTimeline, TimelineReport
 
 _MOMENTS_SHOWN = 8
 
@@ -25,7 +25,7 @@ def print_scores(report: ScoreReport, output: Path | None) -> None:
             "-" if row.low is None or row.high is None else f"{row.low:.2f} to {row.high:.2f}",
             _told(row.percentile, 0),
             _told(row.seconds),
-            row.reason or "ok",
+            row.status,
         )
         for row in report.scores
     ]
@@ -64,6 +64,7 @@ def print_timelines(report: TimelineReport, info: BundleInfo) -> None:
             right="from to score",
         )
         say(f"Mean of all windows {each.mean:.2f}; the video lasts {_clock(each.seconds)}")
+        _say_how(each)
         for reason, count in Counter(reason for reason in each.reasons if reason).items():
             say(f"{count} window(s) have no score: {reason}")
     _say_rest(report, info)
@@ -83,6 +84,7 @@ def print_explanations(report: ExplanationReport, info: BundleInfo) -> None:
             right="score",
         )
         say("models: Shapley values; with the first line they add up to the last")
+        _say_how(each)
         if each.moments:
             shown = sorted(each.moments, key=lambda one: -abs(one.moved))[:_MOMENTS_SHOWN]
             moments = [(f"{one.seconds:.2f} s", f"{one.moved:+.2f}") for one in sorted(shown, key=lambda m: m.seconds)]
@@ -90,6 +92,12 @@ def print_explanations(report: ExplanationReport, info: BundleInfo) -> None:
         else:
             say("moments: none, its models look at the whole video at once")
     _say_rest(report, info)
+
+
+def _say_how(each: ScoreTimeline | Explanation) -> None:
+    """Say what should be known of how a file was read."""
+    if each.reading is not None and each.reading.note:
+        say(f"how it was read: {each.reading.note}")
 
 
 def _say_rest(report: TimelineReport | ExplanationReport, info: BundleInfo) -> None:

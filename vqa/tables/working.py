@@ -33,6 +33,11 @@ def print_extraction(report: ExtractionReport) -> None:
         say(f"not run: {name}: {reason}")
     if report.missing:
         say(f"{len(report.missing)} labels have no video: {some_names(report.missing)}")
+    if report.outdated:
+        say(
+            f"{report.outdated} model(s) in the cache have features of older decoding rules "
+            f"({report.outdated_megabytes:.2f} MB), which no command uses; `vqa cache drop --old-rules` removes them"
+        )
     print_failures(report.failures)
     if report.decoded:
         say(f"{report.decoded} videos decoded, each once")

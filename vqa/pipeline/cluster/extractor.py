@@ -27,7 +27,7 @@ from vqa.pipeline.cluster.station import Station
 from vqa.pipeline.cluster.work import Done, Looked, Order, Prepared, Pulse, Row, Settled, Todo
 from vqa.pipeline.effort import engine_options
 from vqa.pipeline.generations import settle_generations
-from vqa.pipeline.pairs import PairFinder
+from vqa.pipeline.pairs import PairFinder, standing_failure
 from vqa.pipeline.recording import load_entry
 from vqa.pipeline.storing import Entry, FailureBook
 from vqa.records import Failure
@@ -147,8 +147,8 @@ class Extractor:
         """Return what stands against a video and is not tried again."""
         if self._order.retry_failed:
             return []
-        failed = [self._finder.ledger.failed(key, each) for each in self._lacking(held).values()]
-        return list(dict.fromkeys(failure for failure in failed if failure is not None and failure.stands))
+        failed = [standing_failure(self._finder.ledger, key, each) for each in self._lacking(held).values()]
+        return list(dict.fromkeys(failure for failure in failed if failure is not None))
 
     def prepare(self, models: Sequence[int]) -> Prepared:
         """Load some candidates and run them on the probe clip.
@@ -202,8 +202,7 @@ class Extractor:
         lacking = {place: each for place, each in prints.items() if not self._finder.store.holds(each, todo.key)}
         if self._order.retry_failed:
             return list(lacking)
-        failed = {place: self._again.failed(todo.key, each) for place, each in lacking.items()}
-        return [place for place, failure in failed.items() if failure is None or not failure.stands]
+        return [place for place, each in lacking.items() if standing_failure(self._again, todo.key, each) is None]
 
     def _station_for(self, needed: frozenset[int]) -> Station:
         """Return an engine that runs these candidates; one that lacks some makes room for another, its blocks done."""

@@ -12,6 +12,7 @@ from vqa.cache.store import FeatureStore
 from vqa.errors import VideoError, VqaError
 from vqa.extract.engine import run_feed
 from vqa.extract.jobs import Job, JobFeed
+from vqa.extract.looking import DecodedVideo
 from vqa.extract.options import EngineOptions
 from vqa.extract.workers import DecodeWorkers, Hire
 from vqa.pipeline.cluster.work import Done, Todo
@@ -125,11 +126,11 @@ class Station:
             for track in self._tracks.values():
                 track.ended.set()
 
-    def decoded(self, job: Job, frames: int, seconds: float) -> None:
+    def decoded(self, job: Job, video: DecodedVideo) -> None:
         """Note that a video was decoded."""
-        self._sink.decoded(job, frames, seconds)
+        self._sink.decoded(job, video)
         self._tracks[job.key].decoded += 1
-        self.frames += frames
+        self.frames += video.frames
 
     def store_features(self, job: Job, model: int, features: VideoFeatures, seconds: float) -> None:
         """Put one pair into the cache."""

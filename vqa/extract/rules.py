@@ -1,0 +1,86 @@
+"""How video files become what candidates are fed: the decoding rules of each kind of input, and their versions.
+
+The rules of a candidate's kind are recorded with its features and part of its fingerprint. A change of a kind's version
+or texts moves the fingerprints of that kind and of no other; a change of what kinds share moves those that share it.
+Another kind of input is one more row of `DECODING_RULES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+NATIVE = "native"
+"""The kind of candidates that measure frames as they are; all other kinds are called as their view."""
+
+
+@dataclass(frozen=True)
+class DecodingRules:
+    """How files become one kind of input."""
+
+    version: int
+    """Raised by hand when a change of our code changes the features of this kind."""
+    texts: Mapping[str, str]
+
+
+_FRAMES = {
+    "stream": "the first enabled video stream that has frames; no cover, no single picture beside a longer stream",
+    "times": "of packets where they are proven, else of decoded frames; by the nominal rate where those do not ascend",
+    "parts": "parts with times of their own are put one behind the other",
+    "start": "from the first clean frame",
+    "matrix": "as the stream, the container or side data says, in this order; untagged: BT.709 from 720 lines on, "
+    "else BT.601",
+    "range": "limited unless the stream, the container or side data says full, in this order",
+    "chroma": "bicubic, sited as tagged; untagged 4:2:0: left",
+    "depth": "reduced to 8 bits with rounding",
+    "transfer": "PQ and HLG refused, wherever they are said",
+    "rotation": "display matrix applied",
+    "interlaced": "fields woven as they are stored",
+}
+"""Of all that is fed with R'G'B' frames."""
+
+DECODING_RULES: Mapping[str, DecodingRules] = MappingProxyType(
+    {
+        "resize": DecodingRules(2, _FRAMES | {"view": "resized and cropped in the middle as the weights ask for"}),
+        "crop": DecodingRules(2, _FRAMES | {"view": "the middle at native size; a smaller frame is enlarged first"}),
+        "fragments": DecodingRules(
+            2, _FRAMES | {"view": "the middles of a grid of cells at native size; a smaller frame is enlarged first"}
+        ),
+        NATIVE: DecodingRules(2, _FRAMES),
+    }
+)
+"""By kind of input."""
+
+SAMPLING_RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "frames": "frames shown at the centres of equal parts of the duration, by presentation time",
+        "clips": "clips at the rate of the network's training, centred on equal parts of the duration",
+        "runs": "consecutive frames from the one shown at the centre of each equal part of the duration on",
+    }
+)
+"""By what a candidate looks at; each stands in the details of those alone that look so."""
+
+
+def tell_other_rules(details: Mapping[str, Any]) -> str:
+    """Say by which decoding rules features were made and which this version has; empty where these are the same.
+
+    Details that say nothing of it, such as those of imported features, are of no other rules.
+
+    Args:
+        details: All that decides a candidate's numbers, as a cache or a bundle has it; it may come from a stranger.
+    """
+    spec, size, version = (details.get(name) for name in ("spec", "input", "version"))
+    if not isinstance(spec, dict) or not isinstance(size, dict) or type(version) is not int:
+        return ""
+    kind = spec.get("view") if "crop" in size else NATIVE
+    rules = DECODING_RULES.get(kind) if isinstance(kind, str) else None
+    if rules is None or rules.version == version:
+        return ""
+    return f"decoding rules {version}, and this version of vqa has {rules.version}"
+
+
+def rules_versions() -> str:
+    """Return the versions of all decoding rules: what a file that can't be decoded was tried by."""
+    return ", ".join(f"{kind} {rules.version}" for kind, rules in DECODING_RULES.items())
