@@ -18,9 +18,10 @@ from workspaces import tiny_models
 
 from vqa.cache.folder import append_line
 from vqa.cache.ledger import Ledger
-from vqa.extract.reading import PACKETS
+from vqa.extract.reading import describe_reading
 from vqa.extract.rules import rules_versions
-from vqa.extract.timeline import read_timeline
+from vqa.extract.timeline import PACKETS
+from vqa.extract.video import Passage, decode_frames, read_timeline
 from vqa.pipeline import Scorer, VideoScore, score_into
 from vqa.pipeline.score_files import COLUMNS
 from vqa.records import EVERY_CANDIDATE, Failure, Reading
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Run = Callable[..., tuple[int, str, str]]
 
+BY_DURATIONS = "times from durations of the frames"
 PLAIN = {"codec": "libx264", "pix_fmt": "yuv420p"}
 
 
@@ -61,10 +63,16 @@ def two_streams(path: Path) -> Path:
     return path
 
 
+def reading_of(path: Path) -> Reading:
+    timeline, passage = read_timeline(path), Passage()
+    next(iter(decode_frames(path, timeline, np.array([0]), passage=passage)))
+    return describe_reading(timeline, passage.colour)
+
+
 def test_a_plain_file_is_read_by_its_packets_and_has_no_note(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", grey_frames()[:10], **PLAIN)
     reading = Reading(0, 1, PACKETS, "untagged: BT.601, limited", 10, 0, 0, "")
-    assert read_timeline(clip).reading == reading
+    assert reading_of(clip) == reading
     told = "stream 0; times: packets; colour: untagged: BT.601, limited; 10 frames, 0 not shown, 0 unreadable"
     assert str(reading) == told
 
@@ -82,34 +90,35 @@ def test_colour_says_what_holds_and_who_says_so(tmp_path: Path, tags: dict[str, 
     clip = write_video(
         tmp_path / "a.mkv", grey_frames()[:2] if lines == 64 else grey_frames((9, 90), height=720), color=tags, **PLAIN
     )
-    reading = read_timeline(clip).reading
+    reading = reading_of(clip)
     assert reading is not None
     assert reading.colour == colour
 
 
 def test_several_streams_times_from_decoding_and_frames_that_are_not_shown_are_noted(tmp_path: Path, raw: Path) -> None:
-    several = read_timeline(two_streams(tmp_path / "two.mkv")).reading
+    several = reading_of(two_streams(tmp_path / "two.mkv"))
     assert several is not None
-    assert (several.stream, several.streams, several.frames, several.note) == (1, 2, 10, "video stream 1 of 2")
-    decoded = read_timeline(raw).reading
+    assert (several.stream, several.streams, several.frames) == (1, 2, 10)
+    assert several.note == "stream 1 of the file, one of 2 video streams"
+    decoded = reading_of(raw)
     assert decoded is not None
-    assert (decoded.times, decoded.frames, decoded.note) == ("decoded frames", 12, "times from decoded frames")
+    assert (decoded.times, decoded.frames, decoded.note) == ("durations of the frames", 12, BY_DURATIONS)
     open_groups = {"qp": "4", "g": "10", "bf": "3", "x264-params": "scenecut=0:b-adapt=0:open-gop=1"}
     clip = write_video(tmp_path / "open.mkv", textured_frames(30), options=open_groups, **PLAIN)
-    cut = read_timeline(remux(clip, tmp_path / "cut.mkv", skip_to_key=1)).reading
+    cut = reading_of(remux(clip, tmp_path / "cut.mkv", skip_to_key=1))
     assert cut is not None
-    assert (cut.frames, cut.dropped, cut.note) == (20, 1, "1 frame(s) not shown")
+    assert (cut.frames, cut.dropped, cut.note) == (20, 1, "times from decoded frames; 1 frame(s) not shown")
 
 
 def test_a_score_says_how_its_file_was_read_and_pixels_and_caches_say_nothing(
     trained: Trained, scorer: Scorer, raw: Path
 ) -> None:
     row = scorer.score(raw)
-    assert row.reading == read_timeline(raw).reading
-    assert (row.note, row.status) == ("times from decoded frames", "ok; times from decoded frames")
-    assert "ok; times from decoded frames" in row._repr_html_()
+    assert row.reading == reading_of(raw)
+    assert (row.note, row.status) == (BY_DURATIONS, f"ok; {BY_DURATIONS}")
+    assert f"ok; {BY_DURATIONS}" in row._repr_html_()
     plain = scorer.score(trained.clips[0])
-    assert plain.reading == read_timeline(trained.clips[0]).reading
+    assert plain.reading == reading_of(trained.clips[0])
     assert (plain.note, plain.status) == ("", "ok")
     pixels = np.stack(textured_frames(12))
     assert scorer.score(pixels, np.arange(12) / 25).reading is None
@@ -125,15 +134,15 @@ def test_the_table_notes_what_matters_and_json_says_it_all(
     expected = scorer.score(raw).reading
     assert expected is not None
     arguments = ("score", raw, trained.clips[0], "--model", trained.bundle)
-    assert "ok; times from decoded frames" in " ".join(run(*arguments)[1].split())
+    assert f"ok; {BY_DURATIONS}" in " ".join(run(*arguments)[1].split())
     rows = json.loads(run(*arguments, "--format", "json")[1])["scores"]
     assert rows[0]["reading"] == asdict(expected)
-    assert [row["note"] for row in rows] == ["times from decoded frames", ""]
+    assert [row["note"] for row in rows] == [BY_DURATIONS, ""]
     csv_rows = list(csv.DictReader(run(*arguments, "--format", "csv")[1].splitlines()))
     assert {row["video"]: row["note"] for row in csv_rows} == {row["video"]: row["note"] for row in rows}
-    assert "how it was read: times from decoded frames" in run(*arguments, "--why")[1]
+    assert f"how it was read: {BY_DURATIONS}" in run(*arguments, "--why")[1]
     out = run(*arguments, "--timeline", "--format", "json")[1]
-    assert [each["reading"]["times"] for each in json.loads(out)["timelines"]] == ["decoded frames", PACKETS]
+    assert [each["reading"]["times"] for each in json.loads(out)["timelines"]] == ["durations of the frames", PACKETS]
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl"])
@@ -162,16 +171,16 @@ def test_a_file_that_tells_it_in_another_form_is_refused(
     assert (status, "holds something else than scores" in err, err.count("\n")) == (1, True, 1)
 
 
-def test_a_csv_file_of_before_there_were_notes_is_gone_on_with(scorer: Scorer, raw: Path, tmp_path: Path) -> None:
+def test_rows_of_before_there_were_notes_are_scored_again(scorer: Scorer, raw: Path, tmp_path: Path) -> None:
     file = tmp_path / "s.csv"
     score_into(scorer, [raw], file)
     lines = list(csv.reader(file.read_text().splitlines()))
     assert tuple(lines[0]) == COLUMNS
     place = COLUMNS.index("note")
-    assert lines[1][place] == "times from decoded frames"
-    file.write_text("".join(",".join(cells[:place] + cells[place + 1 :]) + "\n" for cells in lines))
+    assert lines[1][place] == BY_DURATIONS
+    file.write_text("".join(",".join(cells[: place - 1] + cells[place + 1 :]) + "\n" for cells in lines))
     again = score_into(scorer, [raw], file)
-    assert (again.resumed, again[0].note) == (1, "")
+    assert (again.resumed, again[0].note) == (0, BY_DURATIONS)
     assert tuple(next(csv.reader(file.read_text().splitlines()))) == COLUMNS
 
 
@@ -194,7 +203,7 @@ def workspace(tmp_path: Path) -> Path:
 def test_the_ledger_says_how_a_file_was_read_as_far_as_it_was(run: Run, workspace: Path) -> None:
     assert run("extract", "-C", workspace)[0] == 3
     broken, none = sorted(Ledger(workspace / "cache").open_failures(), key=lambda failure: failure.video)
-    assert broken.reading.startswith("stream 0; times: packets; colour: untagged: BT.601, limited; ")
+    assert broken.reading.startswith("stream 0; times: decoded frames; colour: not known; 0 frames, 0 not shown, 10 ")
     assert none.reading == ""
     assert broken.rules == none.rules == rules_versions() == "resize 2, crop 2, fragments 2, native 2"
 
@@ -247,4 +256,4 @@ def test_a_row_of_a_failed_video_says_how_far_it_was_read(scorer: Scorer, worksp
     row: VideoScore = scorer.score_many([workspace / "clips" / "broken.mp4"])[0]
     assert (row.score, row.status) == (None, row.reason)
     assert row.reading is not None
-    assert row.reading.frames > 4
+    assert (row.reading.frames, row.reading.unreadable) == (0, 10)

@@ -140,7 +140,7 @@ class Reading:
     times: str
     """Where presentation times come from, such as `packets` or `decoded frames`."""
     colour: str
-    """Where matrix and range come from and what they are, such as `stream: BT.709, limited`."""
+    """Where matrix and range come from and what they are, such as `stream: BT.709, limited`; empty: not known."""
     frames: int
     """How many are shown."""
     dropped: int
@@ -152,7 +152,7 @@ class Reading:
 
     def __str__(self) -> str:
         counts = f"{self.frames} frames, {self.dropped} not shown, {self.unreadable} unreadable"
-        return f"stream {self.stream}; times: {self.times}; colour: {self.colour}; {counts}"
+        return f"stream {self.stream}; times: {self.times}; colour: {self.colour or 'not known'}; {counts}"
 
 
 @dataclass(frozen=True)

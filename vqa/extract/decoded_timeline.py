@@ -99,7 +99,6 @@ def decode_timeline(
     _refuse_damage(frames, packets, kept, times)
     require_two(len(kept))
     LengthLimit(times.time_base, max_seconds).check_whole(times.end)
-    before = np.setdiff1d(np.arange(max(0, frames.numbers[kept].min())), np.array(packets.hidden)).size
     return Timeline(
         times.pts,
         times.end,
@@ -110,9 +109,19 @@ def decode_timeline(
         packets.tags,
         places=kept,
         source=times.source,
-        dropped=before + len(frames.pts) - len(kept),
+        dropped=_count_dropped(frames, packets, kept, paired=clock.paired),
         unreadable=int(frames.corrupt[kept].sum()) + len(frames.errors),
     )
+
+
+def _count_dropped(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np.intp], *, paired: bool) -> int:
+    """Count pictures that are not shown: those of the first group that gave no frame, and frames that were left out."""
+    numbers = frames.numbers[kept]
+    first_group = packets.keys[1] if len(packets.keys) > 1 else packets.count
+    coded = np.setdiff1d(np.arange(first_group), np.array(packets.hidden, np.int64))
+    absent = coded[coded < numbers.min()] if paired else np.setdiff1d(coded, numbers)
+    left_out = np.setdiff1d(frames.numbers, numbers)
+    return len(absent) + int((left_out >= first_group).sum())
 
 
 def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:

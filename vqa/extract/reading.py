@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vqa.extract.colour import FrameColour
+from vqa.extract.streams import StreamChoice
 from vqa.extract.timeline import PACKETS, Timeline
 from vqa.records import Reading
 
@@ -35,6 +36,16 @@ def describe_reading(timeline: Timeline, colour: FrameColour | None) -> Reading:
         unreadable=timeline.unreadable,
         note="; ".join(note for matters, note in notes if matters),
     )
+
+
+def describe_unread(choice: StreamChoice, pictures: int) -> Reading:
+    """Return how a video was read that gives no timeline.
+
+    Args:
+        choice: Of its stream.
+        pictures: How many it should show.
+    """
+    return Reading(choice.index, choice.count, "decoded frames", "", 0, 0, pictures, "")
 
 
 def _describe_colour(colour: FrameColour) -> str:

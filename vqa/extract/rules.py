@@ -26,18 +26,21 @@ class DecodingRules:
 
 
 _FRAMES = {
-    "stream": "the first enabled video stream that has frames; no cover, no single picture beside a longer stream",
-    "times": "of packets where they are proven, else of decoded frames; by the nominal rate where those do not ascend",
+    "stream": "the first enabled video stream that moves; no cover, no single picture beside a longer stream",
+    "times": "of packets where nothing speaks against them, else of decoded frames; by order and nominal rate where "
+    "these do not ascend",
     "parts": "parts with times of their own are put one behind the other",
-    "start": "from the first clean frame",
-    "matrix": "as the stream, the container or side data says, in this order; untagged: BT.709 from 720 lines on, "
-    "else BT.601",
-    "range": "limited unless the stream, the container or side data says full, in this order",
-    "chroma": "bicubic, sited as tagged; untagged 4:2:0: left",
+    "start": "from the first key frame, or the first picture that the decoder calls whole; pictures that refer to what "
+    "came before are left out",
+    "end": "H.265 in MPEG-TS and MPEG-PS without its last picture, unless that is seen to be whole",
+    "matrix": "as the frame says, else its container; untagged: BT.709 from 720 lines on, else BT.601",
+    "range": "limited unless the frame or its container says full",
+    "chroma": "bicubic, sited as the frame or its container says, else as the codec's decoder does",
     "depth": "reduced to 8 bits with rounding",
-    "transfer": "PQ and HLG refused, wherever they are said",
+    "transfer": "PQ, HLG and Dolby Vision without an SDR base layer refused, wherever they are said",
+    "cropping": "as the codec and the container say",
     "rotation": "display matrix applied",
-    "interlaced": "fields woven as they are stored",
+    "interlaced": "fields woven as they are stored; H.265 pictures of one field refused",
 }
 """Of all that is fed with R'G'B' frames."""
 

@@ -26,6 +26,7 @@ from vqa.extract.decoded_timeline import decode_timeline
 from vqa.extract.packet_times import PacketTimes
 from vqa.extract.packets import decode_packets, read_packets
 from vqa.extract.pixels import to_pixels
+from vqa.extract.reading import describe_unread
 from vqa.extract.tags import StreamTags
 from vqa.extract.timeline import DEFAULT_MAX_SECONDS, Timeline
 
@@ -103,8 +104,12 @@ def read_timeline(
         packets.read(read_packets(container, stream))
     if packets.are_trusted and not decoded:
         return packets.timeline()
-    with opened(path, max_pixels, stream_index=packets.choice.index) as (container, stream):
-        return decode_timeline(container, stream, packets, max_seconds)
+    try:
+        with opened(path, max_pixels, stream_index=packets.choice.index) as (container, stream):
+            return decode_timeline(container, stream, packets, max_seconds)
+    except VideoError as error:
+        error.reading = describe_unread(packets.choice, packets.shown)
+        raise
 
 
 def decode_frames(
