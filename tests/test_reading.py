@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
+from ffmpegs import ffmpeg
 from media import grey_frames, remux, textured_frames, write_parts, write_video
+from numbered import write_numbered
 from workspaces import tiny_models
 
 from vqa.cache.folder import append_line
@@ -257,3 +259,12 @@ def test_a_row_of_a_failed_video_says_how_far_it_was_read(scorer: Scorer, worksp
     assert (row.score, row.status) == (None, row.reason)
     assert row.reading is not None
     assert (row.reading.frames, row.reading.unreadable) == (0, 10)
+
+
+def test_one_bitstream_has_one_score_whatever_container_holds_it(scorer: Scorer, tmp_path: Path) -> None:
+    true = write_numbered(tmp_path / "true.mkv", "-c:v libx264 -crf 30 -bf 3 -pix_fmt yuv420p")
+    guessed = tmp_path / "guessed.avi"
+    ffmpeg("-i", true, "-c", "copy", "-bsf:v", "h264_mp4toannexb", guessed)
+    scores = [scorer.score(path) for path in (true, guessed)]
+    assert scores[0].score == scores[1].score
+    assert [score.note for score in scores] == ["", "times from nominal rate"]
