@@ -5,8 +5,8 @@ each restart held out and the exact left-out predictions of the closed-form path
 disagree. Where contents repeat, residuals are of whole contents left out, each content weighs the same, and the
 correction for their number counts contents as far as their residuals go together: by rows where they do not, by
 contents where they are equal. The latter is hierarchical conformal prediction (Lee, Barber and Willett,
-Distribution-free inference with hierarchical data, arXiv 2306.06342), which holds for any data but, with ten contents,
-gives 95 % where 90 % were asked; what lies between is ours. Only videos of the same kind are exchangeable with those
+Distribution-free inference with hierarchical data, arXiv 2306.06342), which holds for any data but, with a dozen
+contents, gives up to 95 % where 90 % were asked; what lies between is ours. Only videos of the same kind are exchangeable with those
 rows, so the coverage holds for such; `vqa evaluate` measures it.
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import fdtri
 
 from vqa.errors import DegenerateDataError
 from vqa.train.rowwise import Floats
@@ -82,19 +83,21 @@ def fit_interval(residuals: Floats, disagreement: Floats, contents: NDArray[np.i
     typical = float(np.sqrt(np.mean(residuals**2)))
     scaled = residuals / np.maximum(np.hypot(typical, disagreement), 1e-12)
     order = np.argsort(np.abs(scaled), kind="stable")
-    # Each content weighs 1, each of its rows as much as the others. The new row weighs what it adds to the variance of
-    # the contents' mean: 1 with a row a content, so that the ceil((N + 1) coverage)-th smallest is taken.
-    likeness = intraclass_correlation(scaled, own)
+    # Each content weighs 1, each of its rows as much as the others. The new row weighs what a content adds to the
+    # variance of their mean (the design effect of Kish, Survey Sampling, 1965): 1 with a row a content, so that the
+    # ceil((N + 1) coverage)-th smallest is taken. Beyond the largest one the largest is taken.
+    likeness = limit_correlation(scaled, own)
     new = float(np.mean(likeness + (1 - likeness) / rows))
     reached = np.cumsum(1 / rows[own[order]]).round(9)
     places = np.searchsorted(reached, (len(rows) + new) * _QUANTILES)
     return IntervalScale(typical, np.abs(scaled)[order[np.minimum(places, len(order) - 1)]])
 
 
-def intraclass_correlation(values: Floats, contents: NDArray[np.intp]) -> float:
-    """Return the part of the variance that lies between contents, by one-way analysis of variance.
+def limit_correlation(values: Floats, contents: NDArray[np.intp]) -> float:
+    """Return the most that values of one content may go together: the upper 95 % limit of their intraclass correlation.
 
-    What it does to the variance of a mean is the design effect of cluster samples (Kish, Survey Sampling, 1965).
+    By the F distribution of one-way analysis of variance (Searle, Casella and McCulloch, Variance Components, 1992).
+    The limit and not the estimate, since of a dozen contents the estimate is often far too low.
 
     Args:
         values: Shape (N,).
@@ -110,6 +113,8 @@ def intraclass_correlation(values: Floats, contents: NDArray[np.intp]) -> float:
     means = np.bincount(contents, values) / rows
     between = float(rows @ (means - values.mean()) ** 2) / (groups - 1)
     within = float(np.sum((values - means[contents]) ** 2)) / (count - groups)
+    if within <= np.finfo(np.float64).eps * between:
+        return 1.0
     size = (count - float(rows @ rows) / count) / (groups - 1)
-    total = between + (size - 1) * within
-    return min(max((between - within) / total, 0.0), 1.0) if total > 0 else 1.0
+    ratio = between / within / float(fdtri(groups - 1, count - groups, 0.05))
+    return max((ratio - 1) / (ratio + size - 1), 0.0)
