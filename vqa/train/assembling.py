@@ -44,7 +44,7 @@ def _interval(prepared: Prepared, unseen: list[Floats]) -> IntervalScale | None:
     """Learn the intervals from the rows that no path has seen."""
     known = np.isfinite(np.stack(unseen)).all(0)
     parts = [said[known] for said in unseen]
-    contents = np.empty(len(known), dtype=np.intp)
+    contents = np.empty(len(prepared.targets), dtype=np.intp)
     for content, members in enumerate(prepared.groups):
         contents[members] = content
     residuals = prepared.targets[known] - np.mean(np.stack(parts), axis=0)

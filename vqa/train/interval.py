@@ -6,8 +6,8 @@ disagree. Where contents repeat, residuals are of whole contents left out, each 
 correction for their number counts contents as far as their residuals go together: by rows where they do not, by
 contents where they are equal. The latter is hierarchical conformal prediction (Lee, Barber and Willett,
 Distribution-free inference with hierarchical data, arXiv 2306.06342), which holds for any data but, with a dozen
-contents, gives up to 95 % where 90 % were asked; what lies between is ours. Only videos of the same kind are exchangeable with those
-rows, so the coverage holds for such; `vqa evaluate` measures it.
+contents, gives up to 95 % where 90 % were asked; what lies between is ours. Only videos of the
+same kind are exchangeable with those rows, so the coverage holds for such; `vqa evaluate` measures it.
 """
 
 from __future__ import annotations
