@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -59,6 +61,30 @@ def test_missing_cells_are_filled_from_training_rows(name):
     others.features[:, 3] = np.inf
     predicted = BASELINES[name].predict(job, others.features)
     assert spearmanr(predicted, others.mos).statistic > 0.5
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_huge_and_missing_cells_leave_the_error_near_that_of_clean_rows(name):
+    clean, others = make_job(), make_job(seed=1)
+    job, strange = replace(clean, features=clean.features.copy()), others.features.copy()
+    for column in range(25):  # one bad cell of each kind in every column, in training and in the test
+        job.features[[column, column + 30, column + 60], column] = 1e30, -np.inf, np.nan
+        strange[[column + 5, column + 35, column + 65], column] = -1e30, np.inf, np.nan
+    error, bad = (
+        np.sqrt(np.mean((BASELINES[name].predict(*given) - others.mos) ** 2))
+        for given in ((clean, others.features), (job, strange))
+    )
+    assert error < 0.9
+    assert bad < 1.1 * error
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_value_far_outside_the_training_rows_counts_as_ten_standard_deviations(name):
+    job, others = make_job(), make_job(seed=1).features
+    means, deviations = job.features.mean(0), job.features.std(0)
+    far, at_ten = others.copy(), others.copy()
+    far[:, 3], at_ten[:, 3] = means[3] + 500 * deviations[3], means[3] + 10 * deviations[3]
+    np.testing.assert_allclose(BASELINES[name].predict(job, far), BASELINES[name].predict(job, at_ten))
 
 
 def test_folds_of_the_search_take_whole_contents():

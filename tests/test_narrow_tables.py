@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from rich.console import Console
 
 from vqa import terminal
+from vqa.tables.shared import figure
 
 COLUMNS = ("method", "SROCC", "KROCC", "PLCC fit")
 ROWS = [("best-single", "0.686 (0.155)", "0.543 (0.143)", "0.743 (0.109)"), ("ridge", "0.730 (0.110)", "-", "-")]
@@ -52,3 +55,12 @@ def test_a_long_word_is_folded_and_takes_no_column_away(
     assert "".join(lines).count("a") == 70 + 1  # and one in the word status
     assert "".join(lines).count("b") == 70
     assert lines[1].split() == ["video", "score", "status"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.8, "0.800"), (-99999.9, "-99999.900"), (4.362e24, "4.36e+24"), (-1e300, "-1e+300"), (math.nan, "nan")],
+)
+def test_a_figure_of_any_size_keeps_its_column_narrow(value, shown):
+    assert figure(value) == shown
+    assert len(shown) <= 10

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vqa.train.scaling import fit_scaler
+from vqa.train.scaling import fill_missing, fit_scaler
 
 
 def test_a_missing_cell_takes_the_median_of_the_training_rows():
@@ -11,6 +11,19 @@ def test_a_missing_cell_takes_the_median_of_the_training_rows():
     scaler = fit_scaler(features, components=4)
     assert scaler.medians.tolist() == [2]
     assert scaler.apply(np.array([[np.nan], [np.inf]])).tolist() == scaler.apply(np.array([[2.0], [2.0]])).tolist()
+
+
+def test_a_cell_a_thousand_spreads_from_the_median_is_missing_and_one_nearer_is_a_value():
+    # Quartiles 1 and 3, spread 2 / 1.35: the limit lies 1481 from the median, 2.
+    features = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [1480.0, 1e27]])
+    filled, medians = fill_missing(features)
+    assert filled[4].tolist() == [1480, 1.5]
+    assert medians.tolist() == [2, 1.5]
+
+
+def test_a_column_without_a_middle_half_keeps_its_values():
+    features = np.array([[0.0]] * 9 + [[1e9]])
+    assert fill_missing(features)[0].tolist() == features.tolist()
 
 
 def test_a_single_feature_is_standardised():

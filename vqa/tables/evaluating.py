@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vqa.tables.shared import say_note, some_names
+from vqa.tables.shared import figure, say_note, some_names
 from vqa.terminal import print_table, say
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def print_evaluation(report: EvaluationReport) -> None:
 
 def _figures(each: Contender) -> list[str]:
     return [
-        f"{getattr(each.summary.median, name):.3f} ({getattr(each.summary.std, name):.3f})"
+        f"{figure(getattr(each.summary.median, name))} ({figure(getattr(each.summary.std, name))})"
         for name in _FIGURES.values()
     ]
 
@@ -70,7 +70,7 @@ def print_crossing(report: CrossReport) -> None:
     """Print how a regressor of one dataset does on another."""
     columns = ("method", "SROCC", "KROCC", "PLCC fit", "RMSE fit")
     names = ("srocc", "krocc", "plcc_fitted", "rmse_fitted")
-    rows = [(each.name, *(f"{getattr(each.metrics, name):.3f}" for name in names)) for each in report.contenders]
+    rows = [(each.name, *(figure(getattr(each.metrics, name)) for name in names)) for each in report.contenders]
     title = (
         f"Trained on {report.training_videos} videos of {report.trained_on}, tested on {report.test_videos} of "
         f"{report.tested_on} ({report.test_part}); {len(report.chosen)} models"

@@ -19,6 +19,11 @@ def some_names(names: Sequence[str], count: int = 5) -> str:
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 
+def figure(value: float) -> str:
+    """Return a number with three decimals; of one from 100,000 on three digits, so that none widens its column."""
+    return f"{value:.3f}" if not abs(value) >= 99999.9995 else f"{value:.3g}"
+
+
 def print_failures(failures: Sequence[Failure]) -> None:
     """Print which videos failed, where and why."""
     if not failures:

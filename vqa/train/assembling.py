@@ -36,12 +36,16 @@ def assemble(prepared: Prepared, network: TrainedNetwork | None, *, settings: Tr
         mos_mean=float(job.mos.mean()),
         mos_std=float(job.mos.std()),
         mos_range=(float(job.mos.min()), float(job.mos.max())),
-        interval=_interval(prepared.targets, unseen),
+        interval=_interval(prepared, unseen),
     )
 
 
-def _interval(targets: Floats, unseen: list[Floats]) -> IntervalScale | None:
+def _interval(prepared: Prepared, unseen: list[Floats]) -> IntervalScale | None:
     """Learn the intervals from the rows that no path has seen."""
     known = np.isfinite(np.stack(unseen)).all(0)
     parts = [said[known] for said in unseen]
-    return fit_interval(targets[known] - np.mean(np.stack(parts), axis=0), disagree(parts))
+    contents = np.empty(len(prepared.targets), dtype=np.intp)
+    for content, members in enumerate(prepared.groups):
+        contents[members] = content
+    residuals = prepared.targets[known] - np.mean(np.stack(parts), axis=0)
+    return fit_interval(residuals, disagree(parts), contents[known])

@@ -19,7 +19,7 @@ from sklearn.svm import SVR
 
 from vqa.train.job import TrainJob
 from vqa.train.rowwise import Floats
-from vqa.train.scaling import fill_missing, standardising
+from vqa.train.scaling import fit_standardiser
 
 _PENALTIES = 10 ** (np.arange(-10, 20) * 5 / 19)
 """Fine steps: on LIVE-VQC steps of half a decade cost the ridge .017."""
@@ -110,10 +110,8 @@ def _thinned(job: TrainJob) -> TrainJob:
 
 def _standardised(job: TrainJob, features: NDArray[np.floating]) -> tuple[Floats, Floats]:
     """Return training rows and others, imputed and standardised by the training rows."""
-    rows, medians = fill_missing(job.features)
-    others = np.where(np.isfinite(features), features, medians).astype(np.float64)
-    means, factors = standardising(rows)
-    return (rows - means) * factors, (others - means) * factors
+    standardiser, rows = fit_standardiser(job.features)
+    return rows, standardiser.apply(features)
 
 
 def _squared_distances(rows: Floats, others: Floats) -> Floats:

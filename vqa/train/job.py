@@ -77,6 +77,11 @@ class Prepared:
     rows: TrainingRows
     """The same for the network."""
 
+    @property
+    def repeats(self) -> bool:
+        """Whether a source content is known to have several rows."""
+        return len(self.groups) < len(self.targets)
+
 
 def prepare(job: TrainJob, *, settings: TrainSettings) -> Prepared:
     """Learn a job's scalers and fusion weights, and bring its rows to what the paths take.

@@ -60,12 +60,13 @@ def train_networks(
 def _replicas(prepared: Prepared, settings: TrainSettings) -> list[Replica]:
     """Make a job's restarts, each with its own start and its own inner validation part.
 
-    Where rows are too few to hold any out, more replicas follow that only say how good networks are on unseen rows.
+    More replicas follow that only say how good networks are on unseen rows, where rows are too few to hold any out, and
+    where contents repeat: the few contents that restarts hold out, and stop by, do not stand for all.
     """
     job = prepared.job
     seeds = np.random.SeedSequence(job.random_state).generate_state(settings.restarts + _FOLDS).tolist()
     parts = [_hold_out(job, settings.validation_fraction, seed) for seed in seeds[: settings.restarts]]
-    if not any(len(held_out) for _, held_out in parts):
+    if prepared.repeats or not any(len(held_out) for _, held_out in parts):
         parts += _folds(job, seeds[0])
     numbered = enumerate(zip(parts, seeds, strict=False))
     return [
@@ -110,7 +111,8 @@ def _join(
         epochs=tuple(each.epochs for each in own),
     )
     sums, counts = np.zeros(len(prepared.targets)), np.zeros(len(prepared.targets))
-    for replica, each in zip(replicas, trained, strict=True):
+    # Where contents repeat, what restarts say of the contents that they stop by is left out.
+    for replica, each in list(zip(replicas, trained, strict=True))[restarts if prepared.repeats else 0 :]:
         sums[replica.validation] += each.held_out
         counts[replica.validation] += 1
     return TrainedNetwork(path, np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
