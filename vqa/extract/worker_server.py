@@ -186,9 +186,10 @@ if _FORK_SERVER:
         parent = multiprocessing.parent_process()
         assert parent is not None, "workers have one"
         ours = parent.sentinel
-        fcntl.fcntl(ours, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(ours, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(ours, fcntl.F_SETFL, fcntl.fcntl(ours, fcntl.F_GETFL) | os.O_ASYNC)
+        with contextlib.suppress(OSError):  # a sandbox may not have it; pebble's own check then ends idle workers
+            fcntl.fcntl(ours, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(ours, fcntl.F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(ours, fcntl.F_SETFL, fcntl.fcntl(ours, fcntl.F_GETFL) | os.O_ASYNC)
         if not parent.is_alive():  # before that was settled
             os._exit(1)
 
