@@ -165,7 +165,7 @@ def _refuse_damage(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np
     numbers = frames.numbers[kept]
     if packets.hides_after_restart and len(times.parts) > 1:
         raise VideoError(
-            "its times begin anew amid the file, and its edit list hides what follows; cut it into the parts it was "
+            "its times begin anew amid the file, and part of what follows is hidden; cut it into the parts it was "
             "joined of"
         )
     begins = np.minimum.accumulate(numbers[::-1])[::-1][times.parts]

@@ -68,7 +68,7 @@ class PacketTimes:
         self.restarts = False
         """Whether decoding times fall, or jump ahead: parts that were joined."""
         self.hides_after_restart = False
-        """Whether an edit list, which knows of the first part alone, leaves out what comes behind it."""
+        """Whether the container leaves out something of what comes behind it."""
         self._pts, self._key_pts, self._key_dts = array("q"), array("q"), array("q")
         self._start: int | None = None
         self._ascending, self._timed = True, True
