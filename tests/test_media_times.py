@@ -391,7 +391,7 @@ def test_two_field_pictures_are_one_frame(test_data: Path, name: str, lasts: flo
     [
         (
             "f05_times_restart_fragmented.mp4",
-            "its times begin anew amid the file, and its edit list hides what follows",
+            "its times begin anew amid the file, and part of what follows is hidden",
         ),
         ("f08_pq_in_container_hevc.mkv", "PQ (HDR)"),
         ("f09_dolby_vision_5.mp4", "Dolby Vision profile 5 (HDR)"),
