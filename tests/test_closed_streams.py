@@ -17,7 +17,7 @@ from vqa.cli import main
 POSIX = pytest.mark.skipif(os.name != "posix", reason="streams have numbers")
 STRAY = """
 import os, subprocess, sys
-from vqa.files import open_closed_streams
+from vqa.rlimits import open_closed_streams
 
 for place in range(3):
     os.close(place)

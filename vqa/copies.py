@@ -50,6 +50,8 @@ class TemporaryFolder:
         _sweep(Path(parent or tempfile.gettempdir()))
         self._owner, self._descriptor = os.getpid(), -1
         while self._descriptor < 0 or not os.fstat(self._descriptor).st_nlink:  # else a sweeper came between
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIXES[kind], dir=parent))
             self._descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             lock_file(self._descriptor, wait=True)

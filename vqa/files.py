@@ -104,12 +104,7 @@ def _locked_temporary(target: Path) -> Iterator[Path]:
 
 
 def lock_file(descriptor: int, *, wait: bool) -> bool:
-    """Lock a file for this process; return whether that can be done: not on every system, not while another has it.
-
-    Args:
-        descriptor: The open file.
-        wait: Wait until the other one lets go of it.
-    """
+    """Lock a file for this process, or with `wait` wait for it; return whether that can be done: not on every system."""
     if sys.platform == "win32":
         return False
     try:
@@ -200,19 +195,6 @@ def write_text(target: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with written_whole(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def open_closed_streams() -> None:
-    """Lead those of the descriptors of stdin, stdout and stderr to nowhere that are closed, as a daemon's may be.
-
-    Else the next files that are opened take their places, a cache's or a result's, and get what anything prints.
-    """
-    for place in range(3):
-        try:
-            os.fstat(place)
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_RDWR)  # takes the lowest place that is free
-            os.set_inheritable(nowhere, True)
 
 
 def require_regular(path: Place) -> None:

@@ -168,3 +168,16 @@ def _set_soft(kind: int, limit: int) -> None:
     hard = resource.getrlimit(kind)[1]
     if hard == resource.RLIM_INFINITY or limit < hard:
         resource.setrlimit(kind, (limit, hard))
+
+
+def open_closed_streams() -> None:
+    """Lead those of the descriptors of stdin, stdout and stderr to nowhere that are closed, as a daemon's may be.
+
+    Else the next files that are opened take their places, a cache's or a result's, and get what anything prints.
+    """
+    for place in range(3):
+        try:
+            os.fstat(place)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # takes the lowest place that is free
+            os.set_inheritable(nowhere, True)

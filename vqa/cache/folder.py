@@ -163,7 +163,7 @@ def read_lines(file: Place, is_older: IsOlder, damaged: list[DamagedLines]) -> I
 
 
 def drop_damaged_lines(file: Place, is_older: IsOlder) -> None:
-    """Take the damaged lines out of a file; where others append to it meanwhile, theirs stay.
+    """Take the damaged lines out of a file; whole lines that others append to it meanwhile stay.
 
     A local file is not written anew, so that nothing which is appended just then gets lost: blanks take the place of
     damaged lines.

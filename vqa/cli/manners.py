@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 
 from vqa.escaping import for_terminal
-from vqa.files import open_closed_streams
 from vqa.loudness import Loudness, loudness, settle_loudness
+from vqa.rlimits import open_closed_streams
 
 _LIBRARIES = ("vqa", "torch", "torchvision", "timm", "open_clip_torch", "av", "h5py", "numpy", "scipy", "scikit-learn")
 _log = logging.getLogger(__name__)

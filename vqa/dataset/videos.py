@@ -111,6 +111,8 @@ class VideoIndex:
         """
         if is_url(name):
             return self._places.get(composed(name), [])
+        if "\0" in name:
+            return []
         if Path(name).is_absolute():
             found = self._places.get(composed(os.path.normpath(name)))
             return found or self._resolved.get(composed(os.path.realpath(name)), [])

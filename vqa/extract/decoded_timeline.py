@@ -13,6 +13,7 @@ from vqa.errors import VideoError
 from vqa.extract.frame_times import ABSENT, FrameTimes, arrange_times
 from vqa.extract.packet_times import PacketTimes
 from vqa.extract.packets import decode_packets, read_packets
+from vqa.extract.reading import describe_unread
 from vqa.extract.timeline import LengthLimit, Timeline, require_two
 from vqa.extract.transport_stream import count_joins
 
@@ -23,7 +24,7 @@ _LONG_STEP = 1.5
 
 
 class DecodedFrames:
-    """What a decoder gave: 27 bytes for each frame."""
+    """What a decoder gave: 26 bytes for each frame."""
 
     def __init__(self) -> None:
         self._pts, self._durations, self._numbers = array("q"), array("q"), array("q")
@@ -39,7 +40,7 @@ class DecodedFrames:
                 continue
             self._pts.append(ABSENT if frame.pts is None else frame.pts)
             self._durations.append(frame.duration or 0)
-            self._numbers.append(-1 if number is None else number)
+            self._numbers.append(number)
             self._keys.append(frame.key_frame)
             self._corrupt.append(frame.is_corrupt)
 
@@ -69,6 +70,11 @@ class DecodedFrames:
         return np.frombuffer(self._corrupt, np.bool_)
 
 
+def damaged(how: str) -> VideoError:
+    """Return the refusal of a damaged file."""
+    return VideoError(f"the file is truncated or damaged: {how}; fetch it again")
+
+
 def decode_timeline(
     container: av.container.InputContainer, stream: av.VideoStream, packets: PacketTimes, max_seconds: float
 ) -> Timeline:
@@ -85,10 +91,18 @@ def decode_timeline(
     """
     frames = DecodedFrames()
     frames.read(container, stream)
+    try:
+        return _arrange(frames, packets, max_seconds)
+    except VideoError as error:
+        unreadable = len(frames.errors) + int(frames.corrupt.sum()) if len(frames.pts) else packets.shown
+        error.reading = describe_unread(packets.choice, unreadable)
+        raise
+
+
+def _arrange(frames: DecodedFrames, packets: PacketTimes, max_seconds: float) -> Timeline:
+    """Put decoded frames in order; errors as of `decode_timeline`."""
     if len(frames.pts) == 0:
-        raise VideoError(
-            f"none of its {packets.count} pictures can be decoded; the file is truncated or damaged: fetch it again"
-        )
+        raise damaged(f"none of its {packets.count} pictures can be decoded")
     clock = replace(packets.clock, paired=packets.shown >= 1.5 * len(frames.pts))
     kept = np.flatnonzero(_clean(frames, packets))
     require_two(len(kept))
@@ -128,8 +142,10 @@ def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:
     """Tell which frames refer to nothing that came before the stream's start, and are no picture cut off at its end."""
     count = len(frames.pts)
     begun = np.flatnonzero(np.isin(frames.numbers, packets.keys[:1]))
-    if not len(begun) and packets.codec not in _WAITING_DECODERS:
+    if not packets.keys and packets.codec not in _WAITING_DECODERS:
         raise VideoError("it has no key frame: each of its pictures refers to others; fetch the whole file")
+    if packets.keys and not len(begun) and packets.codec not in _WAITING_DECODERS:
+        raise damaged("its first picture can't be decoded")
     first = int(begun[0]) if len(begun) else 0
     clean = np.arange(count) >= first
     if packets.starts_clean and frames.numbers[first] == packets.keys[0]:
@@ -137,7 +153,10 @@ def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:
     if packets.last_may_be_cut:
         clean &= frames.numbers < packets.count  # which leaves out the last
     sound = np.flatnonzero(clean & ~frames.corrupt)
-    return clean & (np.arange(count) >= (sound[0] if len(sound) else count))
+    if not len(sound):
+        raise damaged("each of its pictures is")
+    shown: NDArray[np.bool_] = clean & (np.arange(count) >= sound[0])
+    return shown
 
 
 def _without_loose_starts(
@@ -172,9 +191,9 @@ def _refuse_damage(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np
     ends = np.append(np.maximum.accumulate(numbers)[times.parts[1:] - 1], 1 << 62)
     lost = sum(bool(((begins < number) & (number <= ends)).any()) for number in frames.errors)
     if lost:
-        raise VideoError(f"the file is truncated or damaged: {lost} of its pictures can't be decoded; fetch it again")
+        raise damaged(f"{lost} of its pictures can't be decoded")
     if not _is_whole_around(frames, packets, kept, times):
-        raise VideoError("the file is truncated or damaged: a packet is cut off; fetch it again")
+        raise damaged("a packet is cut off")
 
 
 def _is_whole_around(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np.intp], times: FrameTimes) -> bool:

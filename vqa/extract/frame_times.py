@@ -24,6 +24,7 @@ _MOST_REORDERED = 16
 """Frames that a decoder may hold back: a smaller step backwards is a time of storage order, no new part."""
 _FINE = 1000
 """Ticks are divided by it where several frames share one."""
+_MOST_DURATION = 1 << 38
 _MOST_TICKS = 1 << 52
 """No video is so long in ticks; a time further from zero is none."""
 
@@ -66,6 +67,7 @@ def arrange_times(pts: NDArray[np.int64], durations: NDArray[np.int64], clock: C
         clock: Of the stream.
     """
     step = max(1, round(1 / (clock.rate * clock.time_base)))
+    durations = np.where(durations < _MOST_DURATION, durations, 0)  # such a one is none
     lasting = np.where((durations > 0) & (not clock.paired), durations, step)
     known = np.abs(pts.astype(np.float64)) < _MOST_TICKS
     if not known.any():

@@ -38,7 +38,7 @@ _MOST_RATE = 12_000
 
 
 class PacketTimes:
-    """What packets tell: 8 bytes for each and 16 for a key frame, whatever it weighs."""
+    """What packets tell: 8 bytes for each and 24 for a key frame, whatever it weighs."""
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, max_seconds: float) -> None:
         assert stream.time_base is not None

@@ -38,14 +38,14 @@ def describe_reading(timeline: Timeline, colour: FrameColour | None) -> Reading:
     )
 
 
-def describe_unread(choice: StreamChoice, pictures: int) -> Reading:
+def describe_unread(choice: StreamChoice, unreadable: int) -> Reading:
     """Return how a video was read that gives no timeline.
 
     Args:
         choice: Of its stream.
-        pictures: How many it should show.
+        unreadable: How many of its pictures could not be decoded, or not without damage.
     """
-    return Reading(choice.index, choice.count, "decoded frames", "", 0, 0, pictures, "")
+    return Reading(choice.index, choice.count, "decoded frames", "", 0, 0, unreadable, "")
 
 
 def _describe_colour(colour: FrameColour) -> str:

@@ -30,8 +30,6 @@ class StreamTags:
     """Matrix coefficients, an H.273 code."""
     transfer: int = UNSPECIFIED
     """Transfer characteristics, an H.273 code."""
-    primaries: int = UNSPECIFIED
-    """Colour primaries, an H.273 code."""
     full_range: bool = False
     """Whether the container says so."""
     siting: str = ""
@@ -53,7 +51,6 @@ def read_tags(container: av.container.InputContainer, stream: av.VideoStream) ->
         codec=codec.codec.canonical_name,
         matrix=codec.colorspace if carries else UNSPECIFIED,
         transfer=codec.color_trc if carries else UNSPECIFIED,
-        primaries=codec.color_primaries if carries else UNSPECIFIED,
         full_range=carries and codec.color_range == FULL_RANGE,
         siting=_siting(line) if carries else "",
         crop=(left, top, right, bottom),

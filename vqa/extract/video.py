@@ -108,7 +108,7 @@ def read_timeline(
         with opened(path, max_pixels, stream_index=packets.choice.index) as (container, stream):
             return decode_timeline(container, stream, packets, max_seconds)
     except VideoError as error:
-        error.reading = describe_unread(packets.choice, packets.shown)
+        error.reading = error.reading or describe_unread(packets.choice, packets.shown)
         raise
 
 
@@ -192,8 +192,13 @@ def _frames_of(
         start = int(timeline.pts[0])
         yield from _expected(dropwhile(lambda frame: frame.pts is None or frame.pts < start, frames), timeline, 0)
         return
-    index_of = {int(place): index for index, place in enumerate(timeline.places)}
-    yield from ((index_of[place], frame) for place, frame in enumerate(frames) if place in index_of)
+    index, count = 0, len(timeline.places)
+    for place, frame in enumerate(frames):
+        if place == timeline.places[index]:
+            yield index, frame
+            index += 1
+            if index == count:
+                return
 
 
 def _decoded(packets: Iterable[Packet], stream: av.VideoStream) -> Iterator[av.VideoFrame]:

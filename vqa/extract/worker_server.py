@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from vqa.copies import TemporaryFolder
 from vqa.errors import VqaError
-from vqa.files import open_closed_streams
+from vqa.rlimits import open_closed_streams
 
 _PRELOADED = "vqa.extract.decode_worker"
 """What workers do; named, not imported: this module is to be there before the libraries are."""

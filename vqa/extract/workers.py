@@ -191,9 +191,10 @@ class DecodeWorkers:
         """Have a worker call `decode_into`; from the engine's thread or one that has fetched a video."""
         task = _Task(arguments, done)
         with self._changing:
-            if self._alone:
-                self._held.append(task)
-                return
+            with self._lock:  # together: whoever takes the last of those that are alone then sees it held
+                if self._alone:
+                    self._held.append(task)
+                    return
             try:
                 self._begin(task)
             except RuntimeError:  # its idle workers were killed meanwhile
@@ -242,7 +243,7 @@ class DecodeWorkers:
                 try:
                     self._begin(task)
                 except RuntimeError:  # the pool broke meanwhile: the engine starts it anew when it hears of it
-                    with contextlib.suppress(ValueError):
+                    with self._lock, contextlib.suppress(ValueError):
                         self._alone.remove(task)
                     task.done(BrokenProcessPool("the decode workers are gone"), self.generation)
 
@@ -290,7 +291,7 @@ class DecodeWorkers:
             quiet_seconds: For how long nothing was reported, although videos are in work.
         """
         patience = (2 if self._alone else 1) * self._limits.video_seconds + _SLACK_SECONDS
-        if (self._waiting or self._alone) and (not self._pool.active or quiet_seconds > patience):
+        if (self._waiting or self._alone or self._held) and (not self._pool.active or quiet_seconds > patience):
             self.restart()
 
 

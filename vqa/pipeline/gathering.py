@@ -83,6 +83,8 @@ class Gathered(Generic[T]):
     """Of decoding and of the networks."""
     reason: str = ""
     """Why a backbone has no features; empty where all have."""
+    stage: str = ""
+    """Where that was found, as in the ledger."""
     reading: Reading | None = None
     """How the file was read, as far as it was."""
 
@@ -119,7 +121,8 @@ class _Collector(Generic[T]):
     def fail(self, job: Job, model: int | None, stage: str, error: VideoError) -> None:
         """Note why there are no features."""
         gathered = self._find(job)[0]
-        gathered.reason, gathered.reading = str(error), error.reading or gathered.reading
+        gathered.reason, gathered.stage = str(error), stage
+        gathered.reading = error.reading or gathered.reading
         self._finish(job, set(job.models) if model is None else {model})
 
     def _find(self, job: Job) -> tuple[Gathered[T], set[int]]:

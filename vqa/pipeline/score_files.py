@@ -20,7 +20,7 @@ from vqa.escaping import csv_text, for_terminal, from_csv
 from vqa.extract.decoding import Stamp, read_stamp
 from vqa.files import make_folders, require_regular, write_text
 from vqa.pipeline.scores import BundleInfo, ScoreReport, VideoScore
-from vqa.records import Reading
+from vqa.records import TRANSIENT, Reading
 from vqa.urls import place_of
 
 FORMATS = ("csv", "json", "jsonl")
@@ -52,6 +52,8 @@ class ScoreRow:
     """When the file or its names were changed last (ctime), which nobody can set back."""
     note: str = ""
     """What should be known of how the file was read."""
+    stage: str = ""
+    """Where it failed, as in the ledger."""
     reading: Reading | None = None
     """How it was read; not in CSV."""
 
@@ -70,7 +72,7 @@ class ScoreRow:
 COLUMNS = tuple(field.name for field in fields(ScoreRow) if field.name != "reading")
 _OLDER_COLUMNS = tuple(field.name for field in fields(ScoreRow) if field.default is MISSING)
 """Those of files that were begun before there were the others: such rows are in doubt, and scored again."""
-_TEXT = ("video", "reason", "bundle", "note")
+_TEXT = ("video", "reason", "bundle", "note", "stage")
 _WHOLE = ("cached", "size", "modified_ns", "changed_ns")
 
 
@@ -190,7 +192,7 @@ class ScoreFile:
         """
         name = video if video in self._rows or self._kind != "csv" else for_terminal(video)
         row, stamp = self._rows.get(name), _stamp(video)
-        if row is None or (row.reason and retry_failed):
+        if row is None or (row.reason and (retry_failed or row.stage == TRANSIENT)):
             return None
         if not row.is_of(stamp):
             return None

@@ -66,7 +66,7 @@ class ScoreRun:
             try:
                 self._sources[number] = open_source(video, self._loaded.cache)
             except VideoError as error:
-                self._fail(number, str(error), None, None)
+                self._fail(number, Gathered(reason=str(error), stage="open"), None)
             self._progress.update("reading files", number + 1, len(self._given))
         if self._loaded.cache is not None:
             self._loaded.cache.remember_keys()
@@ -95,7 +95,7 @@ class ScoreRun:
     def _take(self, number: str, gathered: Gathered[NDArray[np.float32]]) -> None:
         place = int(number)
         if gathered.reason:
-            self._fail(place, gathered.reason, gathered.seconds, gathered.reading)
+            self._fail(place, gathered, gathered.seconds)
             return
         cached = len(self._means[place])
         self._means[place] |= gathered.values
@@ -123,7 +123,8 @@ class ScoreRun:
             ),
         )
 
-    def _fail(self, number: int, reason: str, seconds: float | None, reading: Reading | None) -> None:
+    def _fail(self, number: int, gathered: Gathered[NDArray[np.float32]], seconds: float | None) -> None:
+        reading = gathered.reading
         self._tell(
             number,
             VideoScore(
@@ -135,9 +136,10 @@ class ScoreRun:
                 scale=self._loaded.scale,
                 seconds=seconds,
                 cached=0,
-                reason=reason,
+                reason=gathered.reason,
                 reading=reading,
                 note="" if reading is None else reading.note,
+                stage=gathered.stage,
             ),
         )
 

@@ -45,7 +45,9 @@ class VideoScore:
     reading: Reading | None = None
     """How the file was read; None where nothing was decoded, as for features from a cache and for decoded frames."""
     note: str = ""
-    """What of that a reader should know, in a few words; empty where all is as usual."""
+    """What of that a reader should know, in a few words; empty where all is as usual, and where nothing was decoded."""
+    stage: str = ""
+    """Where it failed, as in the ledger; empty where it did not."""
 
     @property
     def status(self) -> str:

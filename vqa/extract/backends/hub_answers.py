@@ -21,7 +21,7 @@ from vqa.extract.backends.hub import fetch_errors, http_libraries
 from vqa.extract.spec import ModelSpec
 from vqa.files import sha256_of
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """git's SHA-1 of a small file, or the SHA-256 of a large one."""
 _ENCODINGS = ("", "identity", "gzip")  # several on top of each other could unpack to any size
@@ -77,7 +77,7 @@ def ask(source: Repository, name: str, revision: str) -> Announced:
     told = get_hf_file_metadata(hf_hub_url(source.name, name, revision=revision), timeout=_ANSWER_SECONDS)
     if told.commit_hash is None or told.etag is None or told.size is None:
         raise FileMetadataError("what answers there gives no commit, hash and size, as a hub does")
-    for kind, form, value in (("commit", _COMMIT, told.commit_hash), ("hash", HASH, told.etag)):
+    for kind, form, value in (("commit", COMMIT, told.commit_hash), ("hash", HASH, told.etag)):
         if not form.fullmatch(value):
             shown = ascii(value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}...")
             source.refuse(name, f"announces the {kind} {shown}, which is none")

@@ -17,7 +17,7 @@ from typing import Any
 
 from vqa.errors import WeightsError
 from vqa.extract.backends.hub import HUB, which_answer
-from vqa.extract.backends.hub_answers import HASH, Announced, Repository, answer_errors, ask, hash_of, receive
+from vqa.extract.backends.hub_answers import COMMIT, HASH, Announced, Repository, answer_errors, ask, hash_of, receive
 from vqa.extract.spec import ModelSpec
 from vqa.extract.weights import hub_error
 from vqa.files import make_folders, sweep_temporaries, write_text, written_whole
@@ -72,7 +72,7 @@ def _fetched(source: Repository, wanted: Sequence[Sequence[str]], revision: str)
     commit = revision
     for names in wanted:
         name, announced = _ask_first(source, names, commit)
-        if paths and announced.commit != commit:
+        if announced.commit != commit and (paths or COMMIT.fullmatch(revision)):
             source.refuse(name, f"announces commit {announced.commit[:12]} of {commit[:12]}")
         commit = announced.commit
         paths.append(_brought(source, name, announced))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.dataset import VideoRow
 from vqa.errors import WeightsError
@@ -65,7 +66,7 @@ def extract_on_cluster(
     files = (Row(row.id, _absolute(row.file)) for row in rows)
     cache = _absolute(cache_dir)
     ledger = Ledger(cache)
-    for lines in ledger.damaged():
+    for lines in (*KeyMemo(cache).damaged(), *ledger.damaged()):
         progress.note(note_of(lines))
     results = Results(FailureBook(ledger), progress, len(rows))
 
