@@ -25,7 +25,8 @@ def arranged(
 ) -> FrameTimes:
     ticks = np.array([ABSENT if value is None else value for value in pts], np.int64)
     clock = Clock(time_base, Fraction(rate), may_restart=may_restart, paired=paired)
-    return arrange_times(ticks, np.full(len(pts), duration, np.int64), clock)
+    none = np.full(len(pts), ABSENT, np.int64)
+    return arrange_times(ticks, none, np.full(len(pts), duration, np.int64), clock)
 
 
 def seconds(times: FrameTimes) -> list[float]:
@@ -92,7 +93,7 @@ def test_the_last_frame_of_a_part_is_shown_for_its_own_duration() -> None:
     pts = np.array([0, 40, 80, *range(-5000, -4000, 40)], np.int64)
     durations = np.full(len(pts), 40, np.int64)
     durations[2] = 120
-    assert arrange_times(pts, durations, Clock(MS, Fraction(25))).pts[3] == 200
+    assert arrange_times(pts, pts, durations, Clock(MS, Fraction(25))).pts[3] == 200
 
 
 def test_two_packets_a_frame_say_nothing_of_its_duration() -> None:
@@ -112,7 +113,7 @@ def test_times_ascend_from_whatever_they_were(
 ) -> None:
     ticks = np.array([ABSENT if value is None else value for value in pts][:100], np.int64)
     clock = Clock(Fraction(1, 90_000), Fraction(30_000, 1001), may_restart=may_restart, paired=paired)
-    times = arrange_times(ticks, np.array(durations[: len(ticks)], np.int64), clock)
+    times = arrange_times(ticks, np.sort(ticks), np.array(durations[: len(ticks)], np.int64), clock)
     assert len(times.pts) == len(ticks)
     assert (np.diff(times.pts) > 0).all()
     assert times.end > times.pts[-1]

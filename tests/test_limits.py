@@ -17,7 +17,7 @@ from workspaces import tiny_models
 
 from vqa.errors import VideoError
 from vqa.extract.decode_worker import WorkerLimits
-from vqa.extract.timeline import read_timeline
+from vqa.extract.video import read_timeline
 from vqa.extract.workers import DecodeWorkers
 from vqa.pipeline.effort import engine_options
 from vqa.settings import ExtractSettings

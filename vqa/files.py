@@ -104,7 +104,7 @@ def _locked_temporary(target: Path) -> Iterator[Path]:
 
 
 def lock_file(descriptor: int, *, wait: bool) -> bool:
-    """Lock a file for this process, or with `wait` wait for it; return whether that can be done: not on every system."""
+    """Lock a file for this process, with `wait` as soon as it is free; return whether that can be done here."""
     if sys.platform == "win32":
         return False
     try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vqa.errors import VideoError
 from vqa.extract.frame_times import ABSENT, FrameTimes, arrange_times
 from vqa.extract.packet_times import PacketTimes
-from vqa.extract.packets import decode_packets, read_packets
+from vqa.extract.packets import CODECS_WITH_KEY_FLAGS, decode_packets, read_packets
 from vqa.extract.reading import describe_unread
 from vqa.extract.timeline import LengthLimit, Timeline, require_two
 from vqa.extract.transport_stream import count_joins
@@ -24,10 +24,10 @@ _LONG_STEP = 1.5
 
 
 class DecodedFrames:
-    """What a decoder gave: 26 bytes for each frame."""
+    """What a decoder gave: 34 bytes for each frame."""
 
     def __init__(self) -> None:
-        self._pts, self._durations, self._numbers = array("q"), array("q"), array("q")
+        self._pts, self._dts, self._durations, self._numbers = array("q"), array("q"), array("q"), array("q")
         self._keys, self._corrupt = array("b"), array("b")
         self.errors: list[int] = []
         """Numbers of packets that it could not read."""
@@ -39,6 +39,7 @@ class DecodedFrames:
                 self.errors.append(number)
                 continue
             self._pts.append(ABSENT if frame.pts is None else frame.pts)
+            self._dts.append(ABSENT if frame.dts is None else frame.dts)
             self._durations.append(frame.duration or 0)
             self._numbers.append(number)
             self._keys.append(frame.key_frame)
@@ -48,6 +49,11 @@ class DecodedFrames:
     def pts(self) -> NDArray[np.int64]:
         """Their times, `ABSENT` where they have none, shape (N,)."""
         return np.frombuffer(self._pts, np.int64)
+
+    @property
+    def dts(self) -> NDArray[np.int64]:
+        """Times of the packets at which they came out, `ABSENT` where these have none, shape (N,)."""
+        return np.frombuffer(self._dts, np.int64)
 
     @property
     def durations(self) -> NDArray[np.int64]:
@@ -106,10 +112,11 @@ def _arrange(frames: DecodedFrames, packets: PacketTimes, max_seconds: float) ->
     clock = replace(packets.clock, paired=packets.shown >= 1.5 * len(frames.pts))
     kept = np.flatnonzero(_clean(frames, packets))
     require_two(len(kept))
-    parts = kept[arrange_times(frames.pts[kept], frames.durations[kept], clock).parts]
+    durations = frames.durations * (not packets.has_ticks_alone)
+    parts = kept[arrange_times(frames.pts[kept], frames.dts[kept], durations[kept], clock).parts]
     is_key = frames.keys if packets.codec in _WAITING_DECODERS else np.isin(frames.numbers, packets.keys)
     kept = _without_loose_starts(kept, parts, is_key)
-    times = arrange_times(frames.pts[kept], frames.durations[kept], clock)
+    times = arrange_times(frames.pts[kept], frames.dts[kept], durations[kept], clock)
     _refuse_damage(frames, packets, kept, times)
     require_two(len(kept))
     LengthLimit(times.time_base, max_seconds).check_whole(times.end)
@@ -133,7 +140,8 @@ def _count_dropped(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np
     numbers = frames.numbers[kept]
     first_group = packets.keys[1] if len(packets.keys) > 1 else packets.count
     coded = np.setdiff1d(np.arange(first_group), np.array(packets.hidden, np.int64))
-    absent = coded[coded < numbers.min()] if paired else np.setdiff1d(coded, numbers)
+    is_sure = packets.codec in _WAITING_DECODERS and not paired  # elsewhere a packet may hold no picture of its own
+    absent = np.setdiff1d(coded, numbers) if is_sure else coded[coded < numbers.min()]
     left_out = np.setdiff1d(frames.numbers, numbers)
     return len(absent) + int((left_out >= first_group).sum())
 
@@ -141,7 +149,10 @@ def _count_dropped(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np
 def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:
     """Tell which frames refer to nothing that came before the stream's start, and are no picture cut off at its end."""
     count = len(frames.pts)
-    begun = np.flatnonzero(np.isin(frames.numbers, packets.keys[:1]))
+    if packets.codec in CODECS_WITH_KEY_FLAGS:
+        begun = np.flatnonzero(np.isin(frames.numbers, packets.keys) & frames.keys)
+    else:
+        begun = np.flatnonzero(np.isin(frames.numbers, packets.keys[:1]))
     if not packets.keys and packets.codec not in _WAITING_DECODERS:
         raise VideoError("it has no key frame: each of its pictures refers to others; fetch the whole file")
     if packets.keys and not len(begun) and packets.codec not in _WAITING_DECODERS:

@@ -24,6 +24,8 @@ _MOST_REORDERED = 16
 """Frames that a decoder may hold back: a smaller step backwards is a time of storage order, no new part."""
 _FINE = 1000
 """Ticks are divided by it where several frames share one."""
+_LONG_STEPS = 2.5
+"""A step that is longer by so much is a hole, or something is held: it is not shared out."""
 _MOST_DURATION = 1 << 38
 _MOST_TICKS = 1 << 52
 """No video is so long in ticks; a time further from zero is none."""
@@ -56,13 +58,19 @@ class Clock:
     """Whether the container's times may jump ahead without a frame being shown meanwhile."""
     paired: bool = False
     """Whether two packets make a frame, so that a packet's duration is none of a frame."""
+    stored: bool = False
+    """Whether the container has times of storage alone, of which FFmpeg makes presentation times."""
 
 
-def arrange_times(pts: NDArray[np.int64], durations: NDArray[np.int64], clock: Clock) -> FrameTimes:
+def arrange_times(
+    pts: NDArray[np.int64], dts: NDArray[np.int64], durations: NDArray[np.int64], clock: Clock
+) -> FrameTimes:
     """Return when decoded frames are shown.
 
     Args:
         pts: What the decoder says, `ABSENT` where it says nothing; in the order of its output, shape (N,), in ticks.
+        dts: Times of the packets at which frames came out, the same way: the order of storage, which is late by as many
+            frames as the decoder holds back.
         durations: Of each frame, 0 where it is not known; shape (N,), in ticks.
         clock: Of the stream.
     """
@@ -79,8 +87,8 @@ def arrange_times(pts: NDArray[np.int64], durations: NDArray[np.int64], clock: C
     steps = np.diff(filled)
     usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else float(step)
     falls = steps < 0
-    if (falls & (steps >= -_MOST_REORDERED * usual)).any() or not (steps > 0).any():
-        return _at_rate(len(pts), clock)
+    if clock.stored or (falls & (steps >= -_MOST_REORDERED * usual)).any() or not (steps > 0).any():
+        return _in_storage(dts, lasting, step, clock)
     gaps = (steps > GAP_SECONDS / float(clock.time_base)) & (steps > _GAP_DISTANCES * usual) & clock.may_restart
     parts = np.concatenate([[0], np.flatnonzero(falls | gaps) + 1])
     shown = np.minimum(
@@ -104,6 +112,18 @@ def _at_rate(count: int, clock: Clock) -> FrameTimes:
     return FrameTimes(np.arange(count, dtype=np.int64), count, 1 / clock.rate, _ONE_PART, "nominal rate")
 
 
+def _in_storage(dts: NDArray[np.int64], lasting: NDArray[np.int64], step: int, clock: Clock) -> FrameTimes:
+    """Return the order of the decoder's output at the nominal rate; at the times of storage where these are uneven."""
+    known = np.abs(dts.astype(np.float64)) < _MOST_TICKS
+    filled = _fill(dts, lasting, known) if known.sum() > 2 else np.arange(len(dts)) * step
+    steps = np.diff(filled)
+    usual = float(np.median(steps)) if len(steps) else float(step)
+    even = (steps <= _LONG_STEPS * usual).all() and abs(usual - step) <= step / 2
+    if even or (steps <= 0).any():
+        return _at_rate(len(dts), clock)
+    return FrameTimes(filled, int(filled[-1] + usual), clock.time_base, _ONE_PART, "times of storage")
+
+
 def _fill(pts: NDArray[np.int64], lasting: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Give times to frames that have none: back from the first known, forth from the last, evenly between two."""
     places = np.flatnonzero(known)
@@ -113,7 +133,8 @@ def _fill(pts: NDArray[np.int64], lasting: NDArray[np.int64], known: NDArray[np.
     filled[last + 1 :] = filled[last] + np.cumsum(lasting[last:-1])
     wide = np.flatnonzero(np.diff(places) > 1)
     for before, after in zip(places[wide].tolist(), places[wide + 1].tolist(), strict=True):
-        if filled[after] > filled[before]:
+        known_step, expected = int(filled[after] - filled[before]), int(lasting[before:after].sum())
+        if 0 < known_step <= _LONG_STEPS * expected:
             filled[before:after] = np.linspace(filled[before], filled[after], after - before, endpoint=False).round()
         else:
             filled[before + 1 : after] = filled[before] + np.cumsum(lasting[before : after - 1])

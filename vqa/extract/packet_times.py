@@ -32,6 +32,7 @@ _CUT_ANYWHERE = {"mpegts", "mpeg"}  # they may end amid a picture
 # Where what is shown after a key frame needs nothing before it; with H.264 that is so for IDR pictures alone.
 _JUMPING_CODECS = {"h264", "hevc", "vp8", "vp9", "av1"}
 _PROGRESSIVE = 1
+_STORED_TIMES = {"avi", "asf"}  # FFmpeg makes presentation times of those of storage
 _MAY_RESTART = 0x200  # AVFMT_TS_DISCONT
 _USUAL_RATE = Fraction(25)
 _MOST_RATE = 12_000
@@ -46,7 +47,10 @@ class PacketTimes:
         self.choice, self.tags = stream_choice(container, stream), read_tags(container, stream)
         self.codec, self._container = context.codec.canonical_name, container.format.name
         may_restart = bool(container.format.flags & _MAY_RESTART)
-        self.clock = Clock(stream.time_base, _nominal_rate(stream, by_codec=may_restart), may_restart=may_restart)
+        stored = self._container in _STORED_TIMES and not context.has_b_frames
+        self.clock = Clock(
+            stream.time_base, _nominal_rate(stream, by_codec=may_restart), may_restart=may_restart, stored=stored
+        )
         self.file, self.pid = Path(container.name), stream.id if self._container == "mpegts" else None
         """Of a transport stream, the packet identifier."""
         self.last_may_be_cut = (
@@ -60,8 +64,13 @@ class PacketTimes:
         self._may_be_fields = self.codec == "h264" and context.field_order != _PROGRESSIVE
         self._length = LengthLimit(stream.time_base, max_seconds)
 
+        self._begin_state()
+
+    def _begin_state(self) -> None:
         self.hidden, self.corrupt, self.keys = array("q"), array("q"), array("q")
         """Numbers of packets that show no frame of their own; that FFmpeg has doubts of; of key frames."""
+        self.has_ticks_alone = self._container == "avi"
+        """Whether a packet's duration is a tick, however long its frame is shown."""
         self.count = 0
         self.starts_clean = False
         """Whether nothing that is shown before the first key frame, but coded after it, needs what came before it."""
@@ -72,12 +81,13 @@ class PacketTimes:
         self._pts, self._key_pts, self._key_dts = array("q"), array("q"), array("q")
         self._start: int | None = None
         self._ascending, self._timed = True, True
+        self._shift: int | None = None
         self._last, self._last_duration = ABSENT, 0
         """The latest of all times, and how long its frame is shown."""
 
     def read(self, packets: Iterator[Packet]) -> None:
         """Take all packets; the loop is what reading a sound video costs, so most of it is left to rarer cases."""
-        plain = self.codec != "vp8" and not self._tells_types
+        plain = self.codec != "vp8" and not self._tells_types and not self.clock.stored
         gap = GAP_SECONDS / float(self.clock.time_base) if self.clock.may_restart else math.inf
         last_dts: int | None = None
         last_position: int | None = None
@@ -134,8 +144,14 @@ class PacketTimes:
             self.hides_after_restart |= packet.is_discard and self.restarts
             self.hidden.append(self.count)
             return False
-        self._timed &= packet.pts is not None
-        return packet.pts is not None
+        if packet.pts is None:
+            self._timed = False
+            return False
+        if self.clock.stored:  # such a time is good only as far as it goes with that of storage
+            shift = packet.pts - (packet.pts if packet.dts is None else packet.dts)
+            self._timed &= shift == (shift if self._shift is None else self._shift)
+            self._shift = shift
+        return True
 
     @property
     def shown(self) -> int:
@@ -164,7 +180,8 @@ class PacketTimes:
         require_two(len(pts))
         order = np.argsort(key_pts)
         keys, key_dts = np.searchsorted(pts, key_pts[order]), np.frombuffer(self._key_dts, np.int64)[order]
-        end = int(pts[-1]) + (max(self._last_duration, 0) or int(np.median(np.diff(pts))))
+        lasts = 0 if self.has_ticks_alone else max(self._last_duration, 0)
+        end = int(pts[-1]) + (lasts or int(np.median(np.diff(pts))))
         self._length.check_whole(end - int(pts[0]))
         dropped = self.keys[0] + read - len(pts)
         return Timeline(pts, end, self.clock.time_base, keys, key_dts, self.choice, self.tags, dropped=dropped)

@@ -22,6 +22,9 @@ _PICTURE_HEADS = {
 }
 CODECS_WITH_PICTURE_TYPES = frozenset(_PICTURE_HEADS)
 _EMPTY_VOP_BYTES = 16
+_MSMPEG4 = ("msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2")
+CODECS_WITH_KEY_FLAGS = frozenset([*_PICTURE_HEADS, *_MSMPEG4, "h261", "h263", "h263p", "flv1", "vp8", "vp9"])
+"""Their decoders tell key frames apart; a container may call every packet one."""
 
 
 def read_packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Packet]:
@@ -40,21 +43,40 @@ def decode_packets(packets: Iterable[Packet], stream: av.VideoStream) -> Iterato
         av.FFmpegError: it can read none of them.
     """
     stream.codec_context.copy_opaque = True
+    codec = stream.codec_context.codec.canonical_name
     first_error, begun = None, False
     for number, packet in enumerate(chain(packets, [None])):
         if packet is not None:
-            packet.opaque = number
+            packet.opaque = (number,)  # a new object each time: PyAV finds them by their identity
         try:
-            frames = stream.decode(packet)
+            frames = _decoded(stream, packet)
         except (av.error.InvalidDataError, av.error.EOFError) as error:
             first_error = first_error or error
-            yield number, None
+            if packet is None or holds_picture(packet, codec):
+                yield number, None
             continue
         for frame in frames:
             begun = True
-            yield frame.opaque if isinstance(frame.opaque, int) else -1, frame
+            yield frame.opaque[0] if isinstance(frame.opaque, tuple) else -1, frame
     if first_error is not None and not begun:
         raise first_error
+
+
+def _decoded(stream: av.VideoStream, packet: Packet | None) -> list[av.VideoFrame]:
+    try:
+        return stream.decode(packet)
+    except av.error.BlockingIOError:  # after errors a decoder may wait for a frame to be taken, which is not there
+        stream.codec_context.flush_buffers()
+        return stream.decode(packet)
+
+
+def holds_picture(packet: Packet, codec: str) -> bool:
+    """Tell whether a packet holds a picture or a part of one; those of H.264 and H.265 may hold messages alone."""
+    if codec == "h264":
+        return any(1 <= head & 0x1F <= 5 for head in _nal_heads(packet))
+    if codec == "hevc":
+        return any(head >> 1 & 0x3F < 32 for head in _nal_heads(packet))
+    return True
 
 
 def is_hidden(packet: Packet, codec: str) -> bool:

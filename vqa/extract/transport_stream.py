@@ -59,6 +59,8 @@ def count_joins(file: Path, pid: int) -> int | None:
     heads = _heads(file, pid)
     if len(heads) == 0 or (heads[:, 1] & 0x80).any():
         return None
+    if (heads[:, 3] & 0x0F == heads[0, 3] & 0x0F).all():
+        return len(heads)  # it does not count at all, which proves nothing
     counter, carries = heads[:, 3] & 0x0F, (heads[1:, 3] & 0x10) != 0
     announced = ((heads[1:, 3] & 0x20) != 0) & (heads[1:, 4] > 0) & ((heads[1:, 5] & 0x80) != 0)
     jumps = (counter[1:] != (counter[:-1] + carries) % 16) & ~announced

@@ -24,7 +24,7 @@ from vqa.extract.colour import FrameColour, frame_colour
 from vqa.extract.container import DEFAULT_MAX_PIXELS, Opened, check_size, opened
 from vqa.extract.decoded_timeline import decode_timeline
 from vqa.extract.packet_times import PacketTimes
-from vqa.extract.packets import decode_packets, read_packets
+from vqa.extract.packets import CODECS_WITH_KEY_FLAGS, decode_packets, read_packets
 from vqa.extract.pixels import to_pixels
 from vqa.extract.reading import describe_unread
 from vqa.extract.tags import StreamTags
@@ -190,7 +190,10 @@ def _frames_of(
     frames = _decoded(read_packets(container, stream), stream)
     if timeline.places is None:
         start = int(timeline.pts[0])
-        yield from _expected(dropwhile(lambda frame: frame.pts is None or frame.pts < start, frames), timeline, 0)
+        begun = dropwhile(lambda frame: frame.pts is None or frame.pts < start, frames)
+        first = next(begun, None)
+        if first is not None and (first.key_frame or timeline.tags.codec not in CODECS_WITH_KEY_FLAGS):
+            yield from _expected(chain([first], begun), timeline, 0)
         return
     index, count = 0, len(timeline.places)
     for place, frame in enumerate(frames):
