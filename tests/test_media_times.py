@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ from numbered import ffmpeg_shown, ffmpeg_shown_at, number_of, shown, shown_at, 
 from vqa.errors import VideoError
 from vqa.extract.decoding import decode_video
 from vqa.extract.items import bytes_needed
+from vqa.extract.packets import decode_packets, read_packets
 from vqa.extract.spec import Candidate, InputSpec, ModelSpec
 from vqa.extract.video import FalseTimelineError, decode_frames, read_timeline
 
@@ -88,6 +90,15 @@ def test_packed_b_frames_are_frames_each(tmp_path: Path) -> None:
     assert shown_at(path) == [numbers[int(len(numbers) * (part + 0.5) / 8)] for part in range(8)]
 
 
+@pytest.mark.parametrize("bf", [0, 2])
+@pytest.mark.parametrize("suffix", ["avi", "asf"])
+def test_a_hole_in_times_of_storage_is_a_hole(tmp_path: Path, suffix: str, bf: int) -> None:
+    hole = "-vf select='lt(n,25)+gt(n,74)' -fps_mode passthrough"
+    path = write_numbered(tmp_path / f"hole.{suffix}", f"{hole} {H264} -bf {bf}")
+    assert shown(path) == [*range(25), *range(75, 100)]
+    assert shown_at(path) == ffmpeg_shown_at(path, tmp_path) == [6, 18, 24, 24, 24, 24, 81, 93]
+
+
 # Packets that are no frames.
 
 
@@ -103,6 +114,28 @@ def test_a_hidden_reference_is_no_frame(tmp_path: Path) -> None:
     assert shown_at(path) == WHOLE
 
 
+def test_a_packet_of_messages_alone_is_no_lost_picture(tmp_path: Path) -> None:
+    made = write_numbered(tmp_path / "open.mp4", f"{H264} -bf 3 -x264-params open-gop=1")
+    path = copied(made, tmp_path / "open.asf")
+    assert shown(path) == ffmpeg_shown(path, tmp_path)[0] == list(range(100))
+
+
+def test_videos_that_are_decoded_at_once_keep_the_numbers_of_their_packets(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "a.mp4", f"{H264} -bf 3")
+    alone = read_timeline(path, decoded=True).places
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: read_timeline(path, decoded=True), range(12)))
+    assert alone is not None
+    assert all(np.array_equal(each.places, alone) and each.dropped == 0 for each in found)
+    with av.open(str(path)) as one, av.open(str(path)) as other:
+        held = list(decode_packets(read_packets(one, one.streams.video[0]), one.streams.video[0]))
+        numbers = []
+        for number, _ in decode_packets(read_packets(other, other.streams.video[0]), other.streams.video[0]):
+            numbers.append(number)
+            del held[-1:]
+    assert sorted(numbers) == list(range(100))
+
+
 # Starts that can't be decoded.
 
 
@@ -114,7 +147,8 @@ def test_a_hidden_reference_is_no_frame(tmp_path: Path) -> None:
         ("-c:v mpeg4 -q:v 3 -g 25 -pix_fmt yuv420p", "mp4"),
         ("-c:v mpeg4 -q:v 3 -bf 2 -g 25 -pix_fmt yuv420p", "mkv"),
         ("-c:v mpeg2video -q:v 3 -bf 2 -g 25 -pix_fmt yuv420p", "mkv"),
-        ("-c:v libvpx -b:v 1M -g 25 -pix_fmt yuv420p", "webm"),
+        ("-c:v libvpx -b:v 1M -g 25 -pix_fmt yuv420p -deadline realtime -cpu-used 8", "webm"),
+        ("-c:v libvpx-vp9 -b:v 1M -g 25 -pix_fmt yuv420p -deadline realtime -cpu-used 8", "webm"),
         ("-c:v libx265 -x265-params log-level=none:keyint=25:pools=none -pix_fmt yuv420p", "mkv"),
     ],
 )
@@ -128,6 +162,14 @@ def test_what_comes_before_the_first_clean_picture_is_not_shown(tmp_path: Path, 
     intact = dict(decode_frames(whole, read_timeline(whole), np.array(numbers)))
     found = decode_frames(path, timeline, np.arange(len(numbers)))
     assert all(np.array_equal(rgb, intact[numbers[index]]) for index, rgb in found)
+
+
+def test_pictures_that_a_container_calls_key_frames_and_are_none_are_not_shown(tmp_path: Path) -> None:
+    path = without_packets(write_numbered(tmp_path / "a.avi", "-c:v h263p -q:v 3 -g 25"), tmp_path / "cut.avi", 5)
+    with pytest.raises(FalseTimelineError):
+        shown(path)
+    timeline = read_timeline(path, decoded=True)
+    assert [number_of(rgb) for _, rgb in decode_frames(path, timeline, np.arange(75))] == list(range(25, 100))
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])  # MP4 of such calls every packet a key frame
@@ -183,6 +225,15 @@ def test_segments_that_go_on_in_time_are_no_parts_and_a_restarted_counter_no_dam
         assert any(packet.is_corrupt for packet in container.demux(video=0))
     assert shown(path) == list(range(200))
     assert read_timeline(path).end_seconds == pytest.approx(8, abs=0.001)
+
+
+def test_a_counter_that_never_counts_is_no_damage(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "a.ts", H264)
+    data = bytearray(path.read_bytes())
+    for at in range(0, len(data), 188):
+        data[at + 3] &= 0xF0
+    path.write_bytes(data)
+    assert shown(path) == list(range(100))
 
 
 @pytest.mark.parametrize(
