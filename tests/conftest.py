@@ -74,6 +74,13 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for that of a socket in it, which `tmp_path` may not."""
+    with tempfile.TemporaryDirectory(prefix="v", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def bucket(s3: S3Server) -> Bucket:
     """A bucket of its own on that server."""
     return s3.bucket()

@@ -101,9 +101,9 @@ def test_signals_that_a_process_brings_upon_itself_are_told_from_others() -> Non
 
 
 def test_temporary_files_that_went_with_their_folder_end_a_run_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, temporary = workspace(tmp_path / "w", [100, 200, 50], workers=1), tmp_path / "tmp"
+    folder, temporary = workspace(tmp_path / "w", [100, 200, 50], workers=1), short_folder / "tmp"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     process = start(folder)

@@ -288,8 +288,8 @@ def test_a_file_of_scores_from_before_change_times_is_read_and_its_rows_are_in_d
     scorer, file = Scorer.load(own.bundle), tmp_path / "scores.csv"
     score_into(scorer, [clip], file)
     header, row = file.read_text().splitlines()
-    assert header.endswith(",modified_ns,changed_ns")
-    file.write_text("".join(line.rpartition(",")[0] + "\n" for line in (header, row)))
+    assert header.endswith(",modified_ns,changed_ns,note,stage")
+    file.write_text("".join(line.rsplit(",", 3)[0] + "\n" for line in (header, row)))
     assert score_into(scorer, [clip], file).resumed == 0
     assert file.read_text().splitlines()[0] == header
 

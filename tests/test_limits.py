@@ -18,7 +18,7 @@ from workspaces import tiny_models
 from vqa.errors import VideoError
 from vqa.extract.decode_worker import WorkerLimits
 from vqa.extract.video import read_timeline
-from vqa.extract.workers import DecodeWorkers
+from vqa.extract.workers import DecodeWorkers, _Task
 from vqa.pipeline.effort import engine_options
 from vqa.settings import ExtractSettings
 
@@ -139,6 +139,6 @@ def test_what_dies_of_its_cpu_time_is_told_as_what_takes_too_long(monkeypatch: p
     with DecodeWorkers([], 1, WorkerLimits(max_pixels=1, video_seconds=30)) as workers:
         future: Future[object] = Future()
         future.set_exception(ProcessExpired("", -24))
-        assert str(workers._outcome(future)) == (  # type: ignore[arg-type]
+        assert str(workers._outcome(future, _Task((), lambda outcome, generation: None))) == (  # type: ignore[arg-type]
             "decoding took longer than 30 s and was given up; raise video_seconds"
         )

@@ -22,10 +22,9 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Li
 
 @linux
 def test_what_a_killed_run_left_in_tmpdir_goes_with_the_next_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
+    temporary = short_folder
     (temporary / "pymp-of-others").mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     folder = workspace(tmp_path / "w", [100, 100, 50], workers=1)
@@ -65,11 +64,10 @@ def test_no_place_for_temporary_files_is_told_in_one_line(tmp_path: Path, monkey
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let temporary files lie in a folder of this test."""
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    return tmp_path / "tmp"
+    monkeypatch.setattr(tempfile, "tempdir", str(short_folder))
+    return short_folder
 
 
 def test_folders_of_live_processes_stay_and_those_of_dead_ones_go(temporary: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from vqa.cache.folder import DamagedLines
 from vqa.cache.key import KeyMemo
 from vqa.cache.ledger import Ledger
 from vqa.cache.store import FeatureStore
+from vqa.errors import CacheError
 from vqa.extract.decoding import Stamp, read_stamp
 from vqa.extract.rules import rules_versions
 from vqa.records import EVERY_CANDIDATE, Failure
@@ -58,6 +60,13 @@ class PairFinder:
     def damaged(self) -> tuple[DamagedLines, ...]:
         """Return which files of the cache have damaged lines; what they told is found out anew."""
         return self._memo.damaged() + self.ledger.damaged()
+
+    def drop_damaged(self) -> None:
+        """Take those lines out once the keys of all videos are known; a cache that can only be read keeps them."""
+        with contextlib.suppress(CacheError):
+            if self.damaged():
+                self._memo.drop_damaged()
+                self.ledger.drop_damaged()
 
     def flush(self) -> None:
         """Let later runs know the files that were looked at."""

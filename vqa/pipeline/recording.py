@@ -70,6 +70,7 @@ class Recorder:
         self._finder.flush()
         for lines in self._finder.damaged():
             self.progress.note(note_of(lines))
+        self._finder.drop_damaged()
 
     def add(self, candidate: Candidate, loader: CandidateLoader, *, idle: bool) -> None:
         """Settle a candidate, find which videos lack it, and load and probe it if any does.

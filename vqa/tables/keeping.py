@@ -41,7 +41,7 @@ def _print_damaged_lines(report: Verification) -> None:
     if report.dropped_lines:
         say(f"Dropped {report.dropped_lines} damaged line(s); `vqa extract` finds out anew what they told")
     elif report.damaged_lines:
-        say("Run `vqa extract`, which finds out anew what they told, and `vqa cache verify --repair`, which drops them")
+        say("Run `vqa extract`, which finds out anew what they told and drops them; `--repair` drops them alone")
 
 
 def _short(name: str) -> str:
