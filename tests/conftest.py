@@ -107,6 +107,17 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list
 
 
 @pytest.fixture(autouse=True)
+def _ordinary_priority() -> Iterator[None]:
+    """Take back the real-time priority that the encoder SVT-AV1 gives the process it runs in, where that is root's.
+
+    What the next tests start would inherit it, and a loop in it would take a core from all others.
+    """
+    yield
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
     """Leave torch's thread count as it was found."""
     import torch
