@@ -180,7 +180,7 @@ def test_rows_of_before_there_were_notes_are_scored_again(scorer: Scorer, raw: P
     assert tuple(lines[0]) == COLUMNS
     place = COLUMNS.index("note")
     assert lines[1][place] == BY_DURATIONS
-    file.write_text("".join(",".join(cells[: place - 1] + cells[place + 1 :]) + "\n" for cells in lines))
+    file.write_text("".join(",".join(cells[: place - 1]) + "\n" for cells in lines))
     again = score_into(scorer, [raw], file)
     assert (again.resumed, again[0].note) == (0, BY_DURATIONS)
     assert tuple(next(csv.reader(file.read_text().splitlines()))) == COLUMNS
