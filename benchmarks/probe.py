@@ -173,11 +173,11 @@ def linear_chroma(candidate: Candidate, network: nn.Module) -> NDArray[np.float3
 
 
 def without_a_frame(candidate: Candidate, network: nn.Module) -> NDArray[np.float32]:
-    """Lose the clip's second frame: that the first is lost is noticed."""
+    """Lose the clip's middle frame: that the first is lost is noticed."""
 
     def lossy(path: Path, **limits: float) -> object:
         whole = read_timeline(path, **limits)
-        return replace(whole, pts=np.delete(whole.pts, 1), keys=np.empty(0, np.intp))
+        return replace(whole, pts=np.delete(whole.pts, 2), keys=np.empty(0, np.intp))
 
     with mock.patch.object(decoding, "read_timeline", lossy):
         return plain(candidate, network)

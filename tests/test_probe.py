@@ -143,7 +143,7 @@ def test_another_colour_matrix_is_beyond_the_tolerance() -> None:
 def test_a_lost_frame_is_beyond_the_tolerance() -> None:
     def lossy(path: Path, **limits: float) -> object:
         whole = read_timeline(path, **limits)
-        return replace(whole, pts=np.delete(whole.pts, 1), keys=np.empty(0, np.intp))
+        return replace(whole, pts=np.delete(whole.pts, 2), keys=np.empty(0, np.intp))
 
     with mock.patch.object(decoding, "read_timeline", lossy):
         changed = probe_features(candidate(), Mixed(), CPU)
