@@ -40,20 +40,33 @@ def without_packets(source: Path, target: Path, count: int) -> Path:
     return target
 
 
-def without_times(path: Path, hides: Callable[[int], bool]) -> Path:
-    """Take the times out of the PES headers of some pictures of a transport stream (ISO/IEC 13818-1, 2.4.3.7)."""
+def change_pes_headers(path: Path, change: Callable[[bytearray, int, int], None]) -> Path:
+    """Change the PES headers of a transport stream's pictures (ISO/IEC 13818-1, 2.4.3.7).
+
+    Args:
+        path: The file.
+        change: Takes all bytes, where a header begins, and the number of its picture.
+    """
     data, picture = bytearray(path.read_bytes()), 0
     for at in range(0, len(data), 188):
         pid, starts = int.from_bytes(data[at + 1 : at + 3], "big") & 0x1FFF, data[at + 1] & 0x40
         if pid != 0x100 or not starts:
             continue
-        pes = at + 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
-        if hides(picture):
-            data[pes + 7] &= 0x3F
-            data[pes + 9 : pes + 9 + data[pes + 8]] = b"\xff" * data[pes + 8]
+        change(data, at + 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0), picture)
         picture += 1
     path.write_bytes(data)
     return path
+
+
+def without_times(path: Path, hides: Callable[[int], bool]) -> Path:
+    """Take the times out of the headers of some pictures."""
+
+    def change(data: bytearray, pes: int, picture: int) -> None:
+        if hides(picture):
+            data[pes + 7] &= 0x3F
+            data[pes + 9 : pes + 9 + data[pes + 8]] = b"\xff" * data[pes + 8]
+
+    return change_pes_headers(path, change)
 
 
 # Invented in storage order.
@@ -307,13 +320,9 @@ def test_frames_of_one_tick_are_frames_each(tmp_path: Path) -> None:
 
 
 def with_times(path: Path, time_of: Callable[[int], int]) -> Path:
-    """Write other times into the PES headers of a transport stream: 33 bits of 1/90,000 s, PTS and DTS alike."""
-    data, picture = bytearray(path.read_bytes()), 0
-    for at in range(0, len(data), 188):
-        pid, starts = int.from_bytes(data[at + 1 : at + 3], "big") & 0x1FFF, data[at + 1] & 0x40
-        if pid != 0x100 or not starts:
-            continue
-        pes = at + 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
+    """Write other times into the headers of all pictures: 33 bits of 1/90,000 s, PTS and DTS alike."""
+
+    def change(data: bytearray, pes: int, picture: int) -> None:
         ticks = time_of(picture) & (1 << 33) - 1
         for place, mark in ((9, data[pes + 7] >> 6), (14, 1)):
             if place - 9 < data[pes + 8]:
@@ -321,9 +330,8 @@ def with_times(path: Path, time_of: Callable[[int], int]) -> Path:
                 data[pes + place : pes + place + 5] = b"".join(
                     part.to_bytes(size, "big") for part, size in zip(parts, (1, 2, 2), strict=True)
                 )
-        picture += 1
-    path.write_bytes(data)
-    return path
+
+    return change_pes_headers(path, change)
 
 
 @pytest.mark.parametrize(

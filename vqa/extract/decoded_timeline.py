@@ -76,7 +76,7 @@ class DecodedFrames:
         return np.frombuffer(self._corrupt, np.bool_)
 
 
-def damaged(how: str) -> VideoError:
+def _damaged(how: str) -> VideoError:
     """Return the refusal of a damaged file."""
     return VideoError(f"the file is truncated or damaged: {how}; fetch it again")
 
@@ -108,7 +108,7 @@ def decode_timeline(
 def _arrange(frames: DecodedFrames, packets: PacketTimes, max_seconds: float) -> Timeline:
     """Put decoded frames in order; errors as of `decode_timeline`."""
     if len(frames.pts) == 0:
-        raise damaged(f"none of its {packets.count} pictures can be decoded")
+        raise _damaged(f"none of its {packets.count} pictures can be decoded")
     clock = replace(packets.clock, paired=packets.shown >= 1.5 * len(frames.pts))
     kept = np.flatnonzero(_clean(frames, packets))
     require_two(len(kept))
@@ -156,7 +156,7 @@ def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:
     if not packets.keys and packets.codec not in _WAITING_DECODERS:
         raise VideoError("it has no key frame: each of its pictures refers to others; fetch the whole file")
     if packets.keys and not len(begun) and packets.codec not in _WAITING_DECODERS:
-        raise damaged("its first picture can't be decoded")
+        raise _damaged("its first picture can't be decoded")
     first = int(begun[0]) if len(begun) else 0
     clean = np.arange(count) >= first
     if packets.starts_clean and frames.numbers[first] == packets.keys[0]:
@@ -165,7 +165,7 @@ def _clean(frames: DecodedFrames, packets: PacketTimes) -> NDArray[np.bool_]:
         clean &= frames.numbers < packets.count  # which leaves out the last
     sound = np.flatnonzero(clean & ~frames.corrupt)
     if not len(sound):
-        raise damaged("each of its pictures is")
+        raise _damaged("each of its pictures is")
     shown: NDArray[np.bool_] = clean & (np.arange(count) >= sound[0])
     return shown
 
@@ -202,9 +202,9 @@ def _refuse_damage(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np
     ends = np.append(np.maximum.accumulate(numbers)[times.parts[1:] - 1], 1 << 62)
     lost = sum(bool(((begins < number) & (number <= ends)).any()) for number in frames.errors)
     if lost:
-        raise damaged(f"{lost} of its pictures can't be decoded")
+        raise _damaged(f"{lost} of its pictures can't be decoded")
     if not _is_whole_around(frames, packets, kept, times):
-        raise damaged("a packet is cut off")
+        raise _damaged("a packet is cut off")
 
 
 def _is_whole_around(frames: DecodedFrames, packets: PacketTimes, kept: NDArray[np.intp], times: FrameTimes) -> bool:

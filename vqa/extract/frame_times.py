@@ -91,9 +91,8 @@ def arrange_times(
         return _in_storage(dts, lasting, step, clock)
     gaps = (steps > GAP_SECONDS / float(clock.time_base)) & (steps > _GAP_DISTANCES * usual) & clock.may_restart
     parts = np.concatenate([[0], np.flatnonzero(falls | gaps) + 1])
-    shown = np.minimum(
-        lasting[:-1], round(_GAP_DISTANCES * usual)
-    )  # before a part: the last frame of the one before it
+    # Between two parts the last frame of the first is shown.
+    shown = np.minimum(lasting[:-1], round(_GAP_DISTANCES * usual))
     joined = filled[0] + np.concatenate([[0], np.cumsum(np.where(falls | gaps, shown, steps))])
     last = int(lasting[-1]) if not clock.paired and durations[-1] > 0 else max(1, round(usual))
     source = "decoded frames" if known.all() else "decoded frames, some of them counted"

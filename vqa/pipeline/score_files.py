@@ -191,10 +191,8 @@ class ScoreFile:
         A score stays where the file is away; that it can't be opened now says nothing of what it was.
         """
         name = video if video in self._rows or self._kind != "csv" else for_terminal(video)
-        row, stamp = self._rows.get(name), _stamp(video)
-        if row is None or (row.reason and (retry_failed or row.stage == TRANSIENT)):
-            return None
-        if not row.is_of(stamp):
+        row = self._rows.get(name)
+        if row is None or (row.reason and (retry_failed or row.stage == TRANSIENT)) or not row.is_of(_stamp(video)):
             return None
         del self._rows[name]
         self._rows[video] = replace(row, video=video)  # CSV shows what can't be seen by its code
